@@ -1,0 +1,42 @@
+package aggregate
+
+import (
+	"sync"
+	"sync/atomic"
+)
+
+// entry is all the hub keeps of one series besides the columns of the tracks it is in.
+type entry struct {
+	id     SeriesID
+	desc   *Series // guarded by Registry.mu; what it points to is read-only
+	sender *sender
+	place  int32 // in sender.entries; guarded by Registry.mu
+
+	bound  bool      // Live has matched it against its tracks; guarded by Live.mu
+	gone   bool      // it is being forgotten; guarded by Registry.mu
+	seen   uint32    // the hub's clock at its last sample, in seconds; guarded by sender.mu
+	tracks []binding // guarded by Live.mu
+	latest sample    // the newest by time; guarded by sender.mu
+}
+
+// sender is an agent as the registry sees it: a source of series.
+type sender struct {
+	agent    string
+	attached atomic.Bool
+	entries  []*entry // in the order in which they became known, which mostly is the order within a batch; guarded by Registry.mu
+
+	mu     sync.Mutex // one batch of the agent at a time; taken after Live.mu and Registry.mu
+	strays []stray    // scratch of Apply; guarded by mu
+}
+
+// sample is one point of a series.
+type sample struct {
+	ts    int64 // ms since the Unix epoch
+	value float64
+}
+
+// binding is a series' place in a track.
+type binding struct {
+	track *track
+	pos   int32
+}
