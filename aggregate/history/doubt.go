@@ -1,0 +1,158 @@
+package history
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"math/rand/v2"
+	"time"
+
+	"telltale/aggregate"
+)
+
+// killTimeout bounds KILL QUERY ... SYNC. It can wait for a client that is connected and silent.
+const killTimeout = 30 * time.Second
+
+// queryTimeout bounds our own small reads.
+const queryTimeout = 30 * time.Second
+
+const (
+	minRetry = 100 * time.Millisecond
+	maxRetry = 10 * time.Second
+)
+
+// store writes a block until it is stored. An attempt whose outcome is unknown is settled by
+// looking before the next one. It returns an error only when ctx has ended; then the block is in
+// doubt, and the next hub settles it.
+func (w *Writer) store(ctx context.Context, b *block) error {
+	began := time.Now()
+	w.sorter.sort(&w.sorted, &b.rows)
+	for attempt := 1; ; attempt++ {
+		err := w.insert(ctx, b, attempt)
+		if err == nil {
+			break
+		}
+		if ctx.Err() != nil {
+			return context.Cause(ctx)
+		}
+		w.metrics.doubts.Inc()
+		w.log.Warn("a block is in doubt", "block", b.number, "attempt", attempt, "error", err)
+		stored, err := w.settle(ctx, b)
+		if err != nil {
+			return err
+		}
+		w.log.Info("the doubt is settled", "block", b.number, "stored", stored)
+		if stored {
+			break
+		}
+	}
+	w.metrics.storeSeconds.Observe(time.Since(began).Seconds())
+	w.passed(b)
+	return nil
+}
+
+// passed counts a stored block and tells whose batches it held.
+func (w *Writer) passed(b *block) {
+	progress := make([]aggregate.Progress, len(b.manifest))
+	w.mu.Lock()
+	w.unstored -= b.bytes
+	w.free = b.rows
+	for i := range b.manifest {
+		m := &b.manifest[i]
+		progress[i] = aggregate.Progress{Agent: m.agent, Epoch: m.epoch, Seq: m.toSeq}
+		if state := w.agents[m.agent]; state != nil {
+			state.epochs[m.epoch].stored = m.toSeq
+		}
+	}
+	w.mu.Unlock()
+	w.metrics.blocks.Inc()
+	w.metrics.rows.Add(float64(b.rows.len() - 1))
+	w.onStored(progress)
+}
+
+// settle finds out whether a block is stored: it ends this hub's inserts, so that nothing changes
+// any more, and looks for the marker. It tries until ClickHouse has answered both.
+func (w *Writer) settle(ctx context.Context, b *block) (stored bool, err error) {
+	err = w.retry(ctx, func() error {
+		if err := w.killInserts(ctx, fmt.Sprintf("%s%d-", queryIDPrefix, w.hub)); err != nil {
+			return err
+		}
+		found, err := w.findMarkers(ctx, []uint64{markerID(w.hub, b.number)})
+		if err != nil {
+			return err
+		}
+		stored = len(found) == 1
+		if !stored {
+			return nil
+		}
+		return w.syncTable(ctx, "raw")
+	})
+	return stored, err
+}
+
+// retry calls f with a jittered, growing pause until it succeeds or ctx ends.
+func (w *Writer) retry(ctx context.Context, f func() error) error {
+	for pause := minRetry; ; pause = min(2*pause, maxRetry) {
+		err := f()
+		if err == nil {
+			return nil
+		}
+		w.log.Warn("the history waits for ClickHouse", "error", err)
+		select {
+		case <-ctx.Done():
+			return context.Cause(ctx)
+		case <-time.After(pause/2 + rand.N(pause/2)):
+		}
+	}
+}
+
+// killInserts ends the inserts whose query id begins with prefix, and waits until they have ended.
+// An embedded server that cannot do it in time is restarted, which ends them as well.
+func (w *Writer) killInserts(ctx context.Context, prefix string) error {
+	kill, cancel := context.WithTimeout(ctx, killTimeout)
+	defer cancel()
+	err := w.killAndCount(kill, prefix)
+	if err == nil || w.server == nil || !errors.Is(kill.Err(), context.DeadlineExceeded) {
+		return err
+	}
+	w.log.Warn("restarting ClickHouse, which cannot end an insert", "after", killTimeout, "error", err)
+	if err := w.server.Restart(ctx); err != nil {
+		return fmt.Errorf("restart ClickHouse: %w", err)
+	}
+	return nil
+}
+
+func (w *Writer) killAndCount(ctx context.Context, prefix string) error {
+	const ours = "current_database = currentDatabase() AND startsWith(query_id, ?)"
+	if err := w.conn.Exec(ctx, "KILL QUERY WHERE "+ours+" SYNC", prefix); err != nil {
+		return fmt.Errorf("kill inserts: %w", err)
+	}
+	var running uint64
+	if err := w.conn.QueryRow(ctx, "SELECT count() FROM system.processes WHERE "+ours, prefix).Scan(&running); err != nil {
+		return fmt.Errorf("count running inserts: %w", err)
+	}
+	if running > 0 {
+		return fmt.Errorf("%d inserts still run after KILL QUERY", running)
+	}
+	return nil
+}
+
+// findMarkers returns which of the markers are stored: a point read by primary key each.
+func (w *Writer) findMarkers(ctx context.Context, markers []uint64) (map[uint64]bool, error) {
+	ctx, cancel := context.WithTimeout(ctx, queryTimeout)
+	defer cancel()
+	found, err := w.conn.Query(ctx, "SELECT DISTINCT series FROM raw WHERE series IN (?)", markers)
+	if err != nil {
+		return nil, fmt.Errorf("look for markers: %w", err)
+	}
+	defer func() { _ = found.Close() }()
+	stored := make(map[uint64]bool, len(markers))
+	for found.Next() {
+		var marker uint64
+		if err := found.Scan(&marker); err != nil {
+			return nil, fmt.Errorf("look for markers: %w", err)
+		}
+		stored[marker] = true
+	}
+	return stored, found.Err()
+}

@@ -1,0 +1,161 @@
+package history
+
+import (
+	"context"
+	"fmt"
+	"os"
+	"path/filepath"
+	"time"
+
+	"github.com/ClickHouse/clickhouse-go/v2"
+	"github.com/ClickHouse/clickhouse-go/v2/lib/driver"
+
+	"telltale/aggregate"
+)
+
+// insert writes a block once, in the order that makes the rows the last step: what they refer to,
+// the manifest, the rows with the marker.
+func (w *Writer) insert(ctx context.Context, b *block, attempt int) error {
+	ctx, cancel := context.WithTimeout(ctx, w.cfg.InsertTimeout)
+	defer cancel()
+	steps := []struct {
+		table string
+		rows  int
+		write func(context.Context, *block) (driver.Batch, error)
+	}{
+		{"known_series", len(b.series), w.seriesBatch},
+		{"known_agents", len(b.agents), w.agentsBatch},
+		{"progress", len(b.manifest), w.manifestBatch},
+		{"raw", b.rows.len(), w.rowsBatch},
+	}
+	for _, step := range steps {
+		if step.rows == 0 {
+			continue
+		}
+		id := fmt.Sprintf("%s%d-%d-%s-%d", queryIDPrefix, w.hub, b.number, step.table, attempt)
+		batch, err := step.write(clickhouse.Context(ctx, clickhouse.WithQueryID(id)), b)
+		if err != nil {
+			return fmt.Errorf("prepare %d rows of block %d for %s: %w", step.rows, b.number, step.table, err)
+		}
+		if err := batch.Send(); err != nil {
+			return fmt.Errorf("insert %d rows of block %d into %s: %w", step.rows, b.number, step.table, err)
+		}
+		if err := w.syncTable(ctx, step.table); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// queryIDPrefix marks our inserts, so that KILL QUERY finds them and nothing else.
+const queryIDPrefix = "telltale-insert-"
+
+// rowsBatch sends what store has sorted.
+func (w *Writer) rowsBatch(ctx context.Context, b *block) (driver.Batch, error) {
+	batch, err := w.conn.PrepareBatch(ctx, "INSERT INTO raw (day, series, ts, value, n)")
+	if err != nil {
+		return nil, err
+	}
+	day := make([]time.Time, w.sorted.len())
+	for i := range day {
+		day[i] = b.day
+	}
+	return batch, appendColumns(batch, day, w.sorted.series, w.sorted.ts, w.sorted.value, w.sorted.n)
+}
+
+func appendColumns(batch driver.Batch, columns ...any) error {
+	for i, column := range columns {
+		if err := batch.Column(i).Append(column); err != nil {
+			_ = batch.Abort()
+			return err
+		}
+	}
+	return nil
+}
+
+func (w *Writer) manifestBatch(ctx context.Context, b *block) (driver.Batch, error) {
+	batch, err := w.conn.PrepareBatch(ctx, "INSERT INTO progress (agent, epoch, version, hub, block, from_seq, to_seq, updated)")
+	if err != nil {
+		return nil, err
+	}
+	now := time.Now().UTC()
+	for i := range b.manifest {
+		m := &b.manifest[i]
+		if err := batch.Append(m.agent, m.epoch, m.version, w.hub, b.number, m.fromSeq, m.toSeq, now); err != nil {
+			return nil, err
+		}
+	}
+	return batch, nil
+}
+
+func (w *Writer) seriesBatch(ctx context.Context, b *block) (driver.Batch, error) {
+	batch, err := w.conn.PrepareBatch(ctx, "INSERT INTO known_series (metric, agent, id, kind, unit, labels, interval_ms, first_seen)")
+	if err != nil {
+		return nil, err
+	}
+	now := time.Now().UTC()
+	for _, s := range b.series {
+		err := batch.Append(s.Metric, s.Label(aggregate.AgentLabel), s.ID, s.Kind.String(), s.Unit,
+			ownLabels(s), uint32(s.Interval.Milliseconds()), now)
+		if err != nil {
+			return nil, err
+		}
+	}
+	return batch, nil
+}
+
+// ownLabels is a series' labels without the agent, which has a column of its own.
+func ownLabels(s *aggregate.Series) map[string]string {
+	labels := make(map[string]string, len(s.Labels))
+	for _, l := range s.Labels {
+		if l.Name != aggregate.AgentLabel {
+			labels[l.Name] = l.Value
+		}
+	}
+	return labels
+}
+
+func (w *Writer) agentsBatch(ctx context.Context, b *block) (driver.Batch, error) {
+	batch, err := w.conn.PrepareBatch(ctx, "INSERT INTO known_agents (agent, labels, attributes, first_seen, updated)")
+	if err != nil {
+		return nil, err
+	}
+	for i := range b.agents {
+		a := &b.agents[i]
+		if err := batch.Append(a.agent, a.labels, a.attributes, a.firstSeen, a.updated); err != nil {
+			return nil, err
+		}
+	}
+	return batch, nil
+}
+
+// syncTable makes a part's rename last through a power cut: with both fsync settings on, the
+// server syncs the part and its files but not the folder of the table it is renamed into.
+func (w *Writer) syncTable(ctx context.Context, table string) error {
+	if w.server == nil {
+		return nil
+	}
+	var paths []string
+	err := w.conn.QueryRow(ctx, "SELECT data_paths FROM system.tables WHERE database = ? AND name = ?", w.database, table).Scan(&paths)
+	if err != nil {
+		return fmt.Errorf("find the folder of table %s: %w", table, err)
+	}
+	for _, path := range paths {
+		if !filepath.IsAbs(path) {
+			path = filepath.Join(w.server.StorePath(), path)
+		}
+		if err := syncFolder(path); err != nil {
+			return fmt.Errorf("sync table %s: %w", table, err)
+		}
+	}
+	return nil
+}
+
+func syncFolder(path string) error {
+	folder, err := os.Open(path)
+	if err != nil {
+		return err
+	}
+	defer func() { _ = folder.Close() }()
+	return folder.Sync()
+}

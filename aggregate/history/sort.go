@@ -1,0 +1,100 @@
+package history
+
+import (
+	"cmp"
+	"slices"
+)
+
+// rows is a block's rows as columns of equal length.
+type rows struct {
+	series []uint64
+	ts     []int64 // milliseconds since the Unix epoch
+	value  []float64
+	n      []uint32
+}
+
+func (r *rows) len() int { return len(r.series) }
+
+func (r *rows) reset() {
+	r.series, r.ts, r.value, r.n = r.series[:0], r.ts[:0], r.value[:0], r.n[:0]
+}
+
+func (r *rows) resize(n int) {
+	r.series = slices.Grow(r.series[:0], n)[:n]
+	r.ts = slices.Grow(r.ts[:0], n)[:n]
+	r.value = slices.Grow(r.value[:0], n)[:n]
+	r.n = slices.Grow(r.n[:0], n)[:n]
+}
+
+// sorter orders rows by series and time. It keeps its memory from block to block.
+type sorter struct {
+	keys, spare []sortKey
+}
+
+type sortKey struct {
+	series uint64
+	row    uint32
+}
+
+// sort writes src into dst in the order of (series, ts); rows that tie keep their order.
+// ClickHouse would sort a block itself, at four times the cost: it compares whole rows, while
+// ids are hashes, which a radix sort (least significant digit first) orders without comparing.
+func (s *sorter) sort(dst, src *rows) {
+	s.keys = slices.Grow(s.keys[:0], src.len())[:src.len()]
+	for i, id := range src.series {
+		s.keys[i] = sortKey{id, uint32(i)}
+	}
+	s.radix()
+	s.byTimeWithinSeries(src.ts)
+	dst.resize(src.len())
+	for i, k := range s.keys {
+		dst.series[i] = k.series
+		dst.ts[i] = src.ts[k.row]
+		dst.value[i] = src.value[k.row]
+		dst.n[i] = src.n[k.row]
+	}
+}
+
+const (
+	radixBits    = 11
+	radixBuckets = 1 << radixBits
+)
+
+func (s *sorter) radix() {
+	s.spare = slices.Grow(s.spare[:0], len(s.keys))[:len(s.keys)]
+	var offsets [radixBuckets]uint32
+	for shift := 0; shift < 64; shift += radixBits {
+		clear(offsets[:])
+		for i := range s.keys {
+			offsets[s.keys[i].series>>shift&(radixBuckets-1)]++
+		}
+		var at uint32
+		for i, count := range offsets {
+			offsets[i] = at
+			at += count
+		}
+		for _, k := range s.keys {
+			bucket := k.series >> shift & (radixBuckets - 1)
+			s.spare[offsets[bucket]] = k
+			offsets[bucket]++
+		}
+		s.keys, s.spare = s.spare, s.keys
+	}
+}
+
+// byTimeWithinSeries sorts the runs of equal series that are not in order yet; nearly all are.
+func (s *sorter) byTimeWithinSeries(ts []int64) {
+	byTime := func(a, b sortKey) int { return cmp.Compare(ts[a.row], ts[b.row]) }
+	for start := 0; start < len(s.keys); {
+		end := start + 1
+		inOrder := true
+		for end < len(s.keys) && s.keys[end].series == s.keys[start].series {
+			inOrder = inOrder && ts[s.keys[end-1].row] <= ts[s.keys[end].row]
+			end++
+		}
+		if !inOrder {
+			slices.SortStableFunc(s.keys[start:end], byTime)
+		}
+		start = end
+	}
+}
