@@ -1,0 +1,81 @@
+package wire
+
+import (
+	"encoding/binary"
+	"math"
+)
+
+// Values travel as decimals, mantissa / 10^exponent, of which only the mantissa's change
+// since the series' previous value is sent, one token (varint) per sample:
+//
+//	0            the value is the same as before
+//	even t       the mantissa changes by unzigzag(t / 2)
+//	odd t        t / 2 is the exponent from here on, and the mantissa follows (zigzag)
+//	rawToken     the 8 bytes of a float64 follow; exponent and mantissa stay
+const (
+	maxExponent = 9
+	rawToken    = 31<<1 | 1
+)
+
+// maxMantissa is the largest integer up to which float64 holds every one.
+const maxMantissa = 1 << 53
+
+var pow10 = [maxExponent + 1]float64{1, 1e1, 1e2, 1e3, 1e4, 1e5, 1e6, 1e7, 1e8, 1e9}
+
+// decimal is what both ends remember of a series on one connection.
+type decimal struct {
+	value    float64
+	mantissa int64
+	exponent uint8
+}
+
+// append writes the token for v.
+func (d *decimal) append(dst []byte, v float64) []byte {
+	if math.Float64bits(v) == math.Float64bits(d.value) {
+		return append(dst, 0)
+	}
+	d.value = v
+	if m, ok := mantissa(v, d.exponent); ok && m != d.mantissa {
+		dst = binary.AppendUvarint(dst, zigzag(m-d.mantissa)<<1)
+		d.mantissa = m
+		return dst
+	}
+	for e := range uint8(maxExponent + 1) {
+		if m, ok := mantissa(v, e); ok {
+			d.exponent, d.mantissa = e, m
+			dst = append(dst, e<<1|1)
+			return binary.AppendUvarint(dst, zigzag(m))
+		}
+	}
+	return binary.LittleEndian.AppendUint64(append(dst, rawToken), math.Float64bits(v))
+}
+
+// mantissa returns v * 10^exponent if that is an integer from which v comes back bit by bit.
+func mantissa(v float64, exponent uint8) (int64, bool) {
+	scaled := math.RoundToEven(v * pow10[exponent])
+	if !(math.Abs(scaled) <= maxMantissa) { // also false for NaN
+		return 0, false
+	}
+	m := int64(scaled)
+	return m, math.Float64bits(float64(m)/pow10[exponent]) == math.Float64bits(v)
+}
+
+// next reads one token and returns the value.
+func (d *decimal) next(tokens *column) float64 {
+	t := tokens.uvarint()
+	switch {
+	case t == 0:
+		return d.value
+	case t&1 == 0:
+		d.mantissa += unzigzag(t >> 1)
+	case t>>1 <= maxExponent:
+		d.exponent, d.mantissa = uint8(t>>1), tokens.varint()
+	case t == rawToken:
+		d.value = math.Float64frombits(tokens.fixed64())
+		return d.value
+	default:
+		tokens.failed = true
+	}
+	d.value = float64(d.mantissa) / pow10[d.exponent]
+	return d.value
+}
