@@ -18,8 +18,8 @@ const (
 const MaxFrameBytes = 4 << 20
 
 // compressFrom is the size from which compressing a frame is tried. A batch of a hundred
-// samples is smaller and mostly deltas already: zstd saved 2 % of it and cost the agent
-// and the hub several microseconds each.
+// samples is smaller, and mostly deltas already: compressed, it takes 1.38 instead of 1.50
+// bytes per sample, and 9 us more to write and 2 us more to read.
 const compressFrom = 512
 
 // windowBytes keeps the compressor's tables small: the first frame of a connection, full

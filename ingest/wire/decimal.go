@@ -27,6 +27,10 @@ type decimal struct {
 	value    float64
 	mantissa int64
 	exponent uint8
+
+	// distribution says that the series has bins instead of values. It stands here, and
+	// not in a struct around this one, because there it would cost 8 bytes a series.
+	distribution bool
 }
 
 // append writes the token for v.

@@ -2,22 +2,16 @@ package wire
 
 import (
 	"math"
-	"strings"
-	"unicode/utf8"
+	"slices"
 
 	"github.com/VictoriaMetrics/easyproto"
 )
 
 // binaryBatches is what a Decoder remembers for batches in binary form.
 type binaryBatches struct {
-	epoch string   // of the previous batch
-	ref   []uint32 // of the previous batch
-	state []seriesState
-}
-
-type seriesState struct {
-	decimal
-	distribution bool
+	epoch string    // of the previous batch
+	ref   []uint32  // of the previous batch
+	state []decimal // by ref
 }
 
 // rawBatch is a batch's fields before anything is made of them: they may come in any order.
@@ -32,7 +26,8 @@ type rawBatch struct {
 
 func (d *Decoder) batch(data []byte) (Frame, error) {
 	c := &d.columns
-	*c = Columns{Defined: c.Defined[:0], TS: c.TS[:0], Value: c.Value[:0], Bins: c.Bins[:0], BinsEnd: c.BinsEnd[:0]}
+	// Not Defined: its memory would keep every name of the connection's first batch.
+	*c = Columns{TS: c.TS[:0], Value: c.Value[:0], Bins: c.Bins[:0], BinsEnd: c.BinsEnd[:0]}
 	raw := rawBatch{epoch: d.binary.epoch}
 	var definitionErr error
 	err := eachField(data, "batch", func(fc *easyproto.FieldContext) bool {
@@ -78,20 +73,6 @@ func (r *rawBatch) field(fc *easyproto.FieldContext) (ok bool) {
 	return ok
 }
 
-// define appends one description of a series to the columns.
-func (d *Decoder) define(fc *easyproto.FieldContext) (ok bool, err error) {
-	data, ok := fc.MessageData()
-	if !ok {
-		return false, nil
-	}
-	if len(d.columns.Defined) >= d.limits.SeriesPerConnection {
-		return true, Closef(LimitExceeded, "more than %d series on one connection: send reset", d.limits.SeriesPerConnection)
-	}
-	defined, err := d.readSeries(data)
-	d.columns.Defined = append(d.columns.Defined, defined)
-	return true, err
-}
-
 func (d *Decoder) applyDefinitions(raw *rawBatch) error {
 	b := &d.binary
 	if raw.reset {
@@ -100,8 +81,9 @@ func (d *Decoder) applyDefinitions(raw *rawBatch) error {
 	if len(b.state)+len(d.columns.Defined) > d.limits.SeriesPerConnection {
 		return Closef(LimitExceeded, "more than %d series on one connection: send reset", d.limits.SeriesPerConnection)
 	}
+	b.state = slices.Grow(b.state, len(d.columns.Defined))
 	for i := range d.columns.Defined {
-		b.state = append(b.state, seriesState{distribution: d.columns.Defined[i].Kind == Distribution})
+		b.state = append(b.state, decimal{distribution: d.columns.Defined[i].Kind == Distribution})
 	}
 	return nil
 }
@@ -230,70 +212,4 @@ func tooManySamples(limit int) error {
 
 func brokenColumn(name string) error {
 	return Closef(BadFrame, "batch: column %s does not fit the number of samples", name)
-}
-
-// readSeries reads a description of a series. What is wrong with it becomes its Reason.
-func (d *Decoder) readSeries(data []byte) (Defined, error) {
-	var s Series
-	var kind uint64
-	var reason Reason
-	err := eachField(data, "series", func(fc *easyproto.FieldContext) bool {
-		switch fc.FieldNum {
-		case 1:
-			return d.name(fc, &s.Metric, d.limits.MetricBytes, BadMetric, &reason)
-		case 3:
-			return d.name(fc, &s.Unit, unitBytes, BadMetric, &reason)
-		case 4:
-			return d.seriesLabel(fc, &s.Labels, &reason)
-		}
-		return number(fc, 2, &kind) && duration(fc, 5, &s.Interval)
-	})
-	if err == nil && kind > uint64(Distribution) {
-		err = Closef(BadFrame, "series: unknown kind %d: use 0 gauge, 1 counter or 2 distribution", kind)
-	}
-	s.Kind = Kind(kind)
-	if reason == "" {
-		reason = d.limits.CheckSeries(&s)
-	}
-	if reason != "" {
-		s = Series{Kind: s.Kind}
-	}
-	return Defined{Series: s, Reason: reason}, err
-}
-
-func (d *Decoder) seriesLabel(fc *easyproto.FieldContext, to *[]Label, reason *Reason) bool {
-	data, ok := fc.MessageData()
-	if !ok || *reason != "" {
-		return ok
-	}
-	if len(*to) >= d.limits.LabelsPerSeries {
-		*reason = TooManyLabels
-		return true
-	}
-	var l Label
-	err := eachField(data, "label", func(fc *easyproto.FieldContext) bool {
-		switch fc.FieldNum {
-		case 1:
-			return d.name(fc, &l.Name, d.limits.LabelNameBytes, LabelTooLong, reason)
-		case 2:
-			return d.name(fc, &l.Value, d.limits.LabelValueBytes, LabelTooLong, reason)
-		}
-		return true
-	})
-	*to = append(*to, l)
-	return err == nil
-}
-
-// name copies a string of a series unless it is over its limit or not UTF-8.
-func (d *Decoder) name(fc *easyproto.FieldContext, to *string, limit int, tooLong Reason, reason *Reason) bool {
-	s, ok := fc.String()
-	switch {
-	case len(s) > limit:
-		*reason = tooLong
-	case !utf8.ValidString(s):
-		*reason = InvalidUTF8
-	default:
-		*to = strings.Clone(s)
-	}
-	return ok
 }

@@ -105,7 +105,7 @@ func (d *Decoder) textBatch(message []byte) (Frame, error) {
 	}
 	c := &d.columns
 	*c = Columns{
-		Epoch: t.Epoch, Seq: t.Seq, Defined: c.Defined[:0],
+		Epoch: t.Epoch, Seq: t.Seq,
 		Ref: c.Ref[:0], TS: c.TS[:0], Value: c.Value[:0], Bins: c.Bins[:0], BinsEnd: c.BinsEnd[:0],
 	}
 	if c.Reset = d.text.refs == nil || len(d.text.refs) > keptRefs; c.Reset {

@@ -1,0 +1,104 @@
+package agent
+
+import (
+	"context"
+	"errors"
+	"log/slog"
+	"sync/atomic"
+	"time"
+
+	"telltale/ingest/wire"
+)
+
+// client keeps a connection to the hub and delivers the queue over it.
+type client struct {
+	config    Config
+	url       string
+	queue     *queue
+	intervals chan time.Duration // capacity 1: the newest wish of the hub
+	interval  atomic.Int64       // the one in force, as a time.Duration
+	log       *slog.Logger
+}
+
+func newClient(config Config) (*client, error) {
+	address, err := hubURL(config.Hub)
+	if err != nil {
+		return nil, err
+	}
+	c := &client{
+		config: config, url: address, queue: newQueue(config.QueuedSamples),
+		intervals: make(chan time.Duration, 1), log: config.Log.With("hub", address),
+	}
+	c.interval.Store(int64(config.Interval))
+	return c, nil
+}
+
+// lastWords is how long a stopping agent waits for what it holds to be acknowledged.
+const lastWords = 5 * time.Second
+
+// run connects again and again until ctx ends and the queue is delivered, or lastWords
+// have passed since.
+func (c *client) run(ctx context.Context) {
+	hard, cancel := context.WithCancel(context.WithoutCancel(ctx))
+	defer cancel()
+	stop := context.AfterFunc(ctx, func() { time.AfterFunc(lastWords, cancel) })
+	defer stop()
+	var retry backoff
+	for {
+		welcomed, err := c.connect(ctx, hard)
+		if hard.Err() != nil || ctx.Err() != nil && c.queue.empty() {
+			return
+		}
+		if welcomed {
+			retry.reset()
+		}
+		c.disagree(err)
+		wait := retry.next(err)
+		if ctx.Err() != nil {
+			wait = firstWait
+		}
+		c.log.Warn("no connection to the hub", "error", err, "retry_in", wait.Round(time.Millisecond),
+			"waiting_samples", c.queue.statistics().Waiting)
+		if !sleep(ctx, wait) && !sleep(hard, firstWait) { // stopping: once more, soon
+			return
+		}
+	}
+}
+
+// sleep returns false if ctx ended first.
+func sleep(ctx context.Context, d time.Duration) bool {
+	timer := time.NewTimer(d)
+	defer timer.Stop()
+	select {
+	case <-timer.C:
+		return true
+	case <-ctx.Done():
+		return false
+	}
+}
+
+// disagree opens a new epoch where hub and agent see the sequence differently; else the
+// agent would come back with the same seqs for ever.
+func (c *client) disagree(err error) {
+	var closing *wire.CloseError
+	if errors.As(err, &closing) && (closing.Code == wire.OutOfOrder || closing.Code == wire.StaleSeq) {
+		c.log.Error("the hub does not agree on the sequence: going on in a new epoch", "error", err)
+		c.queue.renumber()
+	}
+}
+
+// setInterval passes the hub's wish on, replacing one that was not heeded yet.
+func (c *client) setInterval(d time.Duration) {
+	if d < MinInterval {
+		c.log.Warn("the hub asks for an interval that is too short", "interval", d)
+		return
+	}
+	select {
+	case <-c.intervals:
+	default:
+	}
+	select {
+	case c.intervals <- d:
+	default:
+	}
+}

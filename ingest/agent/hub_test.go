@@ -1,0 +1,255 @@
+package agent
+
+import (
+	"context"
+	"errors"
+	"log/slog"
+	"net"
+	"net/http"
+	"slices"
+	"sync"
+	"testing"
+	"time"
+
+	"github.com/gofiber/fiber/v2"
+	"github.com/prometheus/client_golang/prometheus"
+	"go.uber.org/goleak"
+
+	"telltale/ingest"
+	"telltale/ingest/wire"
+)
+
+func TestMain(m *testing.M) {
+	goleak.VerifyTestMain(m,
+		goleak.IgnoreAnyFunction("github.com/valyala/fasthttp.updateServerDate.func1"),
+		// Sleeps for ten seconds, and ends then.
+		goleak.IgnoreAnyFunction("github.com/valyala/fasthttp.(*workerPool).Start.func2"))
+}
+
+// patience is how long a test waits for what must happen; it is long for slow machines.
+const patience = 30 * time.Second
+
+func eventually(t testing.TB, what string, condition func() bool) {
+	t.Helper()
+	for end := time.Now().Add(patience); !condition(); time.Sleep(2 * time.Millisecond) {
+		if time.Now().After(end) {
+			t.Fatalf("%s: not within %v", what, patience)
+		}
+	}
+}
+
+func testLog(t testing.TB) *slog.Logger {
+	return slog.New(slog.NewTextHandler(t.Output(), &slog.HandlerOptions{Level: slog.LevelDebug}))
+}
+
+// storage outlives the hubs of a test. It is a Sink that stores at once, or when told.
+type storage struct {
+	mu       sync.Mutex
+	server   *ingest.Server
+	stored   map[string]map[string]uint64 // by agent and epoch
+	values   []float64                    // of all stored samples
+	waiting  []*ingest.Batch              // taken, not stored
+	holding  bool
+	full     bool
+	families []wire.Series
+}
+
+func (s *storage) Series(d wire.Series) (uint64, error) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.families = append(s.families, d)
+	return uint64(len(s.families)), nil
+}
+
+func (s *storage) Admit(_ context.Context, a wire.Agent) (map[string]uint64, error) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	progress := make(map[string]uint64)
+	for epoch, seq := range s.stored[a.ID] {
+		progress[epoch] = seq
+	}
+	return progress, nil
+}
+
+func (s *storage) Take(b *ingest.Batch) error {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if s.full {
+		return ingest.ErrFull
+	}
+	s.waiting = append(s.waiting, b)
+	if !s.holding {
+		s.storeLocked()
+	}
+	return nil
+}
+
+func (s *storage) Forget(string) {}
+
+// storeLocked stores all that waits.
+func (s *storage) storeLocked() {
+	for _, b := range s.waiting {
+		if s.stored[b.Agent] == nil {
+			s.stored[b.Agent] = make(map[string]uint64)
+		}
+		s.stored[b.Agent][b.Epoch] = b.Seq
+		s.values = append(s.values, b.Value...)
+		s.server.Stored([]ingest.Stored{{Agent: b.Agent, Epoch: b.Epoch, Seq: b.Seq}})
+	}
+	s.waiting = nil
+}
+
+// set changes the storage's behaviour; letting go stores all that waits.
+func (s *storage) set(change func(*storage)) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	change(s)
+	if !s.holding {
+		s.storeLocked()
+	}
+}
+
+func (s *storage) all() []float64 {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return slices.Clone(s.values)
+}
+
+func (s *storage) taken() int {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return len(s.waiting)
+}
+
+// testHub is a real door over a storage. It can be stopped and started at one address.
+type testHub struct {
+	t       testing.TB
+	address string
+	storage *storage
+	server  *ingest.Server
+	app     *fiber.App
+	served  chan error
+}
+
+type tokens struct{}
+
+func (tokens) Agent(_ context.Context, token string) (string, bool, error) {
+	return "id", token == "good", nil
+}
+
+func startHub(t testing.TB) *testHub {
+	h := &testHub{t: t, address: "127.0.0.1:0", storage: &storage{stored: make(map[string]map[string]uint64)}}
+	h.start()
+	t.Cleanup(h.stop)
+	return h
+}
+
+func (h *testHub) start() {
+	h.t.Helper()
+	server, err := ingest.New(ingest.DefaultConfig(), h.storage, tokens{}, prometheus.NewRegistry(), testLog(h.t).With("end", "hub"))
+	if err != nil {
+		h.t.Fatal(err)
+	}
+	var listener net.Listener
+	eventually(h.t, "listening again", func() bool {
+		listener, err = net.Listen("tcp", h.address)
+		return err == nil
+	})
+	h.address = listener.Addr().String()
+	h.storage.set(func(s *storage) { s.server = server })
+	h.server, h.app, h.served = server, fiber.New(fiber.Config{DisableStartupMessage: true}), make(chan error, 1)
+	server.Register(h.app)
+	go func() { h.served <- h.app.Listener(listener) }()
+	// Until it has answered once, a Shutdown would come too early and be forgotten.
+	response, err := http.Get("http://" + h.address)
+	if err != nil {
+		h.t.Fatal(err)
+	}
+	_ = response.Body.Close()
+	http.DefaultClient.CloseIdleConnections()
+}
+
+// stop ends the hub; what was taken and not stored is lost with it, as in a crash.
+func (h *testHub) stop() {
+	if h.app == nil {
+		return
+	}
+	ctx, cancel := context.WithTimeout(context.Background(), 10*time.Millisecond)
+	defer cancel()
+	if err := h.server.Close(ctx); err != nil && !errors.Is(err, context.DeadlineExceeded) {
+		h.t.Error(err)
+	}
+	if err := h.app.ShutdownWithTimeout(patience); err != nil {
+		h.t.Error(err)
+	}
+	if err := <-h.served; err != nil {
+		h.t.Error(err)
+	}
+	h.app = nil
+	h.storage.set(func(s *storage) { s.waiting = nil })
+}
+
+func (h *testHub) config(id string) Config {
+	return Config{
+		Hub: "ws://" + h.address, Token: "good", Interval: MinInterval, QueuedSamples: DefaultQueuedSamples,
+		Agent: wire.Agent{ID: id}, Log: testLog(h.t).With("end", id),
+	}
+}
+
+// sender is a client to which the test feeds 1, 2, 3, ...
+type sender struct {
+	*client
+	t      testing.TB
+	series *wire.Series
+	last   float64
+	cancel context.CancelFunc
+	ended  chan struct{}
+}
+
+// start runs a client; stop it with stop, or the test's end does.
+func start(t testing.TB, config Config) *sender {
+	t.Helper()
+	c, err := newClient(config)
+	if err != nil {
+		t.Fatal(err)
+	}
+	ctx, cancel := context.WithCancel(context.Background())
+	s := &sender{client: c, t: t, series: &wire.Series{Metric: "m"}, cancel: cancel, ended: make(chan struct{})}
+	go func() {
+		defer close(s.ended)
+		c.run(ctx)
+	}()
+	t.Cleanup(s.stop)
+	return s
+}
+
+func (s *sender) stop() {
+	s.cancel()
+	<-s.ended
+}
+
+// feed adds n batches of one sample.
+func (s *sender) feed(n int) {
+	for range n {
+		s.last++
+		s.queue.add([]wire.Sample{{Series: s.series, TS: time.Now().UnixMilli(), Value: s.last}})
+	}
+}
+
+func (s *sender) awaitEmpty() {
+	s.t.Helper()
+	eventually(s.t, "acknowledging everything", s.queue.empty)
+}
+
+// expectOnce checks that 1 to n are stored, each once and in order.
+func expectOnce(t testing.TB, values []float64, n int) {
+	t.Helper()
+	if len(values) != n {
+		t.Fatalf("%d values stored, want %d: %v", len(values), n, values)
+	}
+	for i, v := range values {
+		if v != float64(i+1) {
+			t.Fatalf("value %d is %v: not each once, in order: %v", i, v, values)
+		}
+	}
+}

@@ -1,0 +1,59 @@
+// Package ingest is the agents' door: a WebSocket server that admits agents, checks and
+// decodes what they send, hands it to a Sink, and acknowledges what is stored.
+// docs/protocol.md is the reference of what it speaks.
+package ingest
+
+import (
+	"context"
+	"errors"
+
+	"telltale/ingest/wire"
+)
+
+// ErrFull is what Sink.Take returns when the bound on unstored samples is reached.
+var ErrFull = errors.New("the bound on unstored samples is reached")
+
+// Batch is the samples of one tick of one agent, as columns of equal length. It is
+// read-only from the moment it is taken.
+type Batch struct {
+	Agent string
+	Epoch string
+	Seq   uint64 // contiguous from 1 within an epoch
+
+	Series []uint64
+	TS     []int64 // milliseconds since the Unix epoch
+	Value  []float64
+	N      []uint32 // 1, or the number of values in a distribution's bin
+}
+
+// Stored says that an epoch of an agent is stored up to and including Seq.
+type Stored struct {
+	Agent string
+	Epoch string
+	Seq   uint64
+}
+
+// Sink takes what passes the door. All methods are called from many goroutines.
+type Sink interface {
+	// Series returns the id of the series, making it known. An error that is a
+	// wire.Reason refuses the samples of the series; any other closes the connection.
+	Series(s wire.Series) (uint64, error)
+
+	// Admit says how far each epoch of the agent is stored. It may take as long as a
+	// query; an error means that the agent cannot be admitted now.
+	Admit(ctx context.Context, a wire.Agent) (map[string]uint64, error)
+
+	// Take accepts a batch; Server.Stored is called once it is stored. ErrFull turns the
+	// agent away for a while. Batches of one epoch arrive in order.
+	Take(b *Batch) error
+
+	// Forget says that the agent has left and that nothing of it is pending. It must
+	// neither block nor call the Server.
+	Forget(agent string)
+}
+
+// Tokens knows the agents' tokens.
+type Tokens interface {
+	// Agent returns the id under which a token is known, the one Server.Revoke takes.
+	Agent(ctx context.Context, token string) (id string, ok bool, err error)
+}
