@@ -6,7 +6,7 @@ CREATE TABLE IF NOT EXISTS raw
     day    Date CODEC(ZSTD(1)),
     series UInt64 CODEC(Delta(8), ZSTD(1)),
     ts     DateTime64(3, 'UTC') CODEC(DoubleDelta, ZSTD(1)),
-    value  Float64 CODEC(ZSTD(3)),
+    value  Float64 CODEC(Delta(8), ZSTD(1)),
     n      UInt32 CODEC(T64, ZSTD(1))
 )
 ENGINE = MergeTree

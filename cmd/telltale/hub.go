@@ -1,0 +1,159 @@
+package main
+
+import (
+	"context"
+	"crypto/tls"
+	"errors"
+	"fmt"
+	"log/slog"
+	"net"
+	"sync/atomic"
+	"time"
+
+	"github.com/ClickHouse/clickhouse-go/v2"
+	"github.com/prometheus/client_golang/prometheus"
+	"github.com/prometheus/client_golang/prometheus/collectors"
+	"golang.org/x/sync/errgroup"
+
+	"telltale/aggregate"
+	"telltale/aggregate/engine"
+	"telltale/aggregate/history"
+	"telltale/dashboard"
+	"telltale/dashboard/store"
+	"telltale/ingest"
+	"telltale/stream"
+)
+
+// hub is everything a running hub holds. It is opened from the bottom up and closed in reverse.
+type hub struct {
+	config   *serveCommand
+	log      *slog.Logger
+	metrics  *prometheus.Registry
+	closers  []func() // in the order of opening
+	stopping atomic.Bool
+
+	store    *store.Store
+	seeded   store.Seeded
+	engine   *engine.Engine // nil with an outside ClickHouse
+	options  *clickhouse.Options
+	reader   *history.Reader
+	writer   *history.Writer
+	live     *aggregate.Live
+	door     *ingest.Server
+	streams  *stream.Hub
+	app      *dashboard.App
+	listener net.Listener
+}
+
+func openHub(ctx context.Context, c *serveCommand, log *slog.Logger) (h *hub, err error) {
+	h = &hub{config: c, log: log, metrics: prometheus.NewRegistry()}
+	h.metrics.MustRegister(collectors.NewGoCollector(), collectors.NewProcessCollector(collectors.ProcessCollectorOpts{}))
+	steps := []func(context.Context) error{h.lock, h.openStore, h.openClickHouse, h.openTelemetry, h.openDashboard, h.listen}
+	for _, step := range steps {
+		if err := step(ctx); err != nil {
+			h.close()
+			return nil, err
+		}
+	}
+	return h, nil
+}
+
+func (h *hub) onClose(f func()) { h.closers = append(h.closers, f) }
+
+func (h *hub) close() {
+	for len(h.closers) > 0 {
+		last := len(h.closers) - 1
+		h.closers[last]()
+		h.closers = h.closers[:last]
+	}
+}
+
+func (h *hub) lock(context.Context) error {
+	lock, err := engine.LockDataDir(h.config.Data)
+	if err != nil {
+		return err
+	}
+	h.onClose(func() { _ = lock.Close() })
+	return nil
+}
+
+func (h *hub) listen(context.Context) error {
+	listener, err := net.Listen("tcp", h.config.Listen)
+	if err != nil {
+		return fmt.Errorf("listen: %w (choose another address with --listen)", err)
+	}
+	h.onClose(func() { _ = listener.Close() })
+	h.listener = listener
+	if h.config.TLSCert == "" {
+		return nil
+	}
+	certificate, err := tls.LoadX509KeyPair(h.config.TLSCert, h.config.TLSKey)
+	if err != nil {
+		return fmt.Errorf("load the TLS certificate: %w", err)
+	}
+	h.listener = tls.NewListener(listener, &tls.Config{
+		Certificates: []tls.Certificate{certificate}, MinVersion: tls.VersionTLS12,
+	})
+	return nil
+}
+
+// run serves until ctx ends or a part fails, and then stops in order.
+func (h *hub) run(ctx context.Context) error {
+	defer h.close()
+	// The parts outlive ctx: an orderly stop needs them all.
+	parts, cut := context.WithCancelCause(context.WithoutCancel(ctx))
+	defer cut(nil)
+	group, failed := errgroup.WithContext(parts)
+	group.Go(func() error { return h.runHistory(failed) })
+	group.Go(func() error { h.app.Run(failed); return nil })
+	group.Go(func() error { return h.app.Fiber().Listener(h.listener) })
+	h.printAddresses()
+
+	select {
+	case <-ctx.Done():
+		h.log.Info("stopping; a second signal stops at once")
+	case <-failed.Done():
+		h.log.Error("stopping, since a part has failed", "error", context.Cause(failed))
+	}
+	stopErr := h.stop(cut)
+	if err := group.Wait(); err != nil && !errors.Is(err, errStopped) {
+		return err
+	}
+	return stopErr
+}
+
+var errStopped = errors.New("the hub has stopped")
+
+// stop ends the parts from the outside in: no new agents, acknowledge what was taken, store the
+// rest, tell the viewers, close the port.
+func (h *hub) stop(cut context.CancelCauseFunc) error {
+	began := time.Now()
+	h.stopping.Store(true)
+	ctx, cancel := context.WithTimeout(context.Background(), h.config.StopTimeout)
+	defer cancel()
+	err := h.door.Close(ctx)
+	h.writer.Close()
+	err = errors.Join(err, h.streams.Close(ctx), h.app.Fiber().ShutdownWithContext(ctx))
+	cut(errStopped)
+	h.log.Info("stopped", "after", time.Since(began).Round(time.Millisecond), "error", err)
+	return err
+}
+
+// runHistory brings the schema up to date, waiting for a ClickHouse that is away, and stores.
+func (h *hub) runHistory(ctx context.Context) error {
+	for {
+		err := history.Migrate(ctx, h.options, h.log)
+		if err == nil {
+			return h.writer.Run(ctx)
+		}
+		if errors.Is(err, history.ErrNewerSchema) {
+			return err
+		}
+		h.log.Warn("the history waits for ClickHouse", "error", err)
+		select {
+		case <-ctx.Done():
+			return context.Cause(ctx)
+		case <-time.After(2 * time.Second):
+		}
+	}
+}

@@ -1,0 +1,174 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"log/slog"
+	"os"
+
+	"github.com/ClickHouse/clickhouse-go/v2"
+	"github.com/nats-io/nats.go"
+	"github.com/prometheus/client_golang/prometheus"
+
+	"telltale/aggregate"
+	"telltale/aggregate/engine"
+	"telltale/aggregate/history"
+	"telltale/dashboard"
+	"telltale/dashboard/store"
+	"telltale/ingest"
+	"telltale/stream"
+	"telltale/web"
+)
+
+// openStore starts the embedded NATS, or dials the outside one, and makes the first admin and token.
+func (h *hub) openStore(ctx context.Context) error {
+	nc, err := h.connectNATS()
+	if err != nil {
+		return err
+	}
+	config := store.DefaultConfig()
+	config.Metrics = h.metrics
+	if h.store, err = store.Open(ctx, nc, config, h.log); err != nil {
+		return fmt.Errorf("open the store: %w", err)
+	}
+	h.onClose(h.store.Close)
+	h.seeded, err = h.store.Seed(ctx, os.Getenv("TELLTALE_ADMIN_PASSWORD"), os.Getenv("TELLTALE_AGENT_TOKEN"))
+	if err != nil {
+		return fmt.Errorf("make the first user and token: %w", err)
+	}
+	return nil
+}
+
+func (h *hub) connectNATS() (*nats.Conn, error) {
+	if h.config.Nats != "" {
+		nc, err := store.Dial(h.config.Nats, h.log)
+		if err != nil {
+			return nil, err
+		}
+		h.onClose(nc.Close)
+		return nc, nil
+	}
+	server, err := store.StartServer(h.config.Data, h.log)
+	if err != nil {
+		return nil, err
+	}
+	h.onClose(server.Close)
+	nc, err := server.Connect()
+	if err != nil {
+		return nil, err
+	}
+	h.onClose(nc.Close)
+	return nc, nil
+}
+
+// openClickHouse starts the embedded engine, or takes the outside server's address.
+func (h *hub) openClickHouse(ctx context.Context) error {
+	dsn := h.config.Clickhouse
+	if dsn == "" {
+		e, err := startEngine(ctx, h.config.Data, h.config.Engine, h.config.EngineMemory, h.log, h.metrics)
+		if err != nil {
+			return err
+		}
+		h.onClose(func() { e.Close(context.Background()) })
+		h.engine = e
+		dsn = e.Addresses().DSN
+	}
+	var err error
+	if h.options, err = clickhouse.ParseDSN(dsn); err != nil {
+		return fmt.Errorf("--clickhouse: %w", err)
+	}
+	if h.options.Auth.Database == "" {
+		h.options.Auth.Database = engine.Database
+	}
+	return nil
+}
+
+func startEngine(ctx context.Context, dataDir, path string, memoryBytes int64, log *slog.Logger, reg prometheus.Registerer) (*engine.Engine, error) {
+	path, err := engine.Find(path)
+	if err != nil {
+		return nil, err
+	}
+	config := engine.Config{DataDir: dataDir, Path: path, MemoryBytes: memoryBytes}
+	for _, view := range history.Views {
+		config.AnalystReads = append(config.AnalystReads, engine.Database+"."+view)
+	}
+	return engine.Start(ctx, config, log, reg)
+}
+
+// openTelemetry makes the path from the agents' door to live state and history.
+func (h *hub) openTelemetry(context.Context) error {
+	registry := aggregate.NewRegistry(aggregate.DefaultLimits())
+	h.live = aggregate.NewLive(aggregate.LiveConfig{}, registry)
+	registerStats(h.metrics, registry, h.live)
+
+	var server history.Server // stays nil for an outside ClickHouse
+	if h.engine != nil {
+		server = h.engine
+	}
+	var err error
+	h.writer, err = history.NewWriter(h.options, server, registry, func(stored []aggregate.Progress) {
+		acks := make([]ingest.Stored, len(stored))
+		for i, p := range stored {
+			acks[i] = ingest.Stored(p)
+		}
+		h.door.Stored(acks)
+	}, history.Config{MaxUnstoredBytes: h.config.MaxUnstored}, h.metrics, h.log)
+	if err != nil {
+		return err
+	}
+	if h.reader, err = history.NewReader(h.options, h.metrics); err != nil {
+		return err
+	}
+	h.onClose(func() { _ = h.reader.Close() })
+
+	config := ingest.DefaultConfig()
+	config.PublicURL = h.config.PublicURL
+	tokens := &agentTokens{store: h.store.Tokens}
+	h.door, err = ingest.New(config, &sink{registry, h.live, h.writer}, tokens, h.metrics, h.log)
+	tokens.revoked = h.door.Revoke
+	return err
+}
+
+func (h *hub) openDashboard(context.Context) error {
+	var err error
+	if h.streams, err = stream.Open(stream.DefaultConfig(), h.metrics, h.log); err != nil {
+		return err
+	}
+	h.app, err = dashboard.New(dashboard.Config{
+		PublicURL: h.config.PublicURL, TrustedProxies: h.config.TrustedProxies,
+	}, dashboard.Parts{
+		Store: h.store, Live: h.live, Streams: h.streams, History: past{h.reader}, Agents: h.agentsAtTheDoor,
+		Page: web.Files(), BuildID: web.BuildID(), Metrics: h.metrics, Checks: h.checks(), Register: h.door.Register,
+	}, h.log)
+	return err
+}
+
+// checks are what /readyz asks.
+func (h *hub) checks() []dashboard.Check {
+	return []dashboard.Check{
+		{Name: "hub", Ready: func() error {
+			if h.stopping.Load() {
+				return errors.New("the hub is stopping")
+			}
+			return nil
+		}},
+		{Name: "clickhouse", Ready: func() error {
+			if h.engine != nil {
+				return h.engine.Err()
+			}
+			return nil
+		}},
+		{Name: "history", Ready: h.writer.Ready},
+	}
+}
+
+// agentsAtTheDoor is what the page shows of connected agents.
+func (h *hub) agentsAtTheDoor() []dashboard.DoorAgent {
+	statuses := h.door.Agents()
+	agents := make([]dashboard.DoorAgent, len(statuses))
+	for i, s := range statuses {
+		agents[i] = dashboard.DoorAgent{ID: s.ID, Connected: s.Connected, LastBatch: s.LastBatch, Interval: s.Interval}
+	}
+	return agents
+}

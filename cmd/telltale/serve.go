@@ -1,0 +1,84 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"log/slog"
+	"net"
+	"os"
+	"path/filepath"
+	"time"
+)
+
+type serveCommand struct {
+	storeFlags     `embed:""`
+	Listen         string        `help:"Address to serve on." default:"127.0.0.1:8080" placeholder:"HOST:PORT"`
+	Clickhouse     string        `help:"Outside ClickHouse, clickhouse://user:password@host:9000/telltale; the embedded one when empty." placeholder:"DSN"`
+	Engine         string        `help:"The embedded ClickHouse: its library, its program, or a folder with either." type:"path" placeholder:"PATH"`
+	EngineMemory   int64         `help:"Most memory the embedded ClickHouse takes, in bytes; 0: 2 GiB, or 40 % of the machine's where that is less." placeholder:"BYTES"`
+	PublicURL      string        `help:"Address browsers use when a proxy stands in front, https://telltale.example.com." name:"public-url" placeholder:"URL"`
+	TrustedProxies []string      `help:"Addresses or networks of proxies whose X-Forwarded-For is believed." placeholder:"CIDR,..."`
+	TLSCert        string        `help:"Certificate (PEM) for TLS on the hub's own port." type:"existingfile" name:"tls-cert" placeholder:"FILE"`
+	TLSKey         string        `help:"Its private key." type:"existingfile" name:"tls-key" placeholder:"FILE"`
+	Insecure       bool          `help:"Serve plain HTTP on another address than loopback: passwords and tokens pass in the clear."`
+	MaxUnstored    int64         `help:"Bound on samples received and not yet stored, in bytes." default:"536870912" placeholder:"BYTES"`
+	StopTimeout    time.Duration `help:"How long an orderly stop may take." default:"20s"`
+	LogLevel       string        `help:"debug, info, warn or error." enum:"debug,info,warn,error" default:"info"`
+	LogFormat      string        `help:"text or json." enum:"text,json" default:"text"`
+}
+
+// Validate checks what flags say together.
+func (c *serveCommand) Validate() error {
+	if (c.TLSCert == "") != (c.TLSKey == "") {
+		return errors.New("--tls-cert and --tls-key go together")
+	}
+	if c.MaxUnstored < 1<<20 {
+		return fmt.Errorf("--max-unstored=%d: give at least %d bytes", c.MaxUnstored, 1<<20)
+	}
+	host, _, err := net.SplitHostPort(c.Listen)
+	if err != nil {
+		return fmt.Errorf("--listen=%s: give host:port, for example 127.0.0.1:8080", c.Listen)
+	}
+	if !isLoopback(host) && c.TLSCert == "" && len(c.TrustedProxies) == 0 && !c.Insecure {
+		return fmt.Errorf("--listen=%s would send passwords in the clear: give --tls-cert and --tls-key, name the TLS proxy in front with --trusted-proxies, or accept it with --insecure", c.Listen)
+	}
+	return nil
+}
+
+func isLoopback(host string) bool {
+	if host == "localhost" {
+		return true
+	}
+	ip := net.ParseIP(host)
+	return ip != nil && ip.IsLoopback()
+}
+
+// Run runs the hub until ctx ends, and then stops it in order.
+func (c *serveCommand) Run(ctx context.Context, effective *effectiveConfig) error {
+	log, err := newLogger(c.LogLevel, c.LogFormat)
+	if err != nil {
+		return err
+	}
+	log.Info("starting telltale", "version", version, "config", effective)
+	if c.Data, err = filepath.Abs(c.Data); err != nil {
+		return fmt.Errorf("data directory: %w", err)
+	}
+	h, err := openHub(ctx, c, log)
+	if err != nil {
+		return err
+	}
+	return h.run(ctx)
+}
+
+func newLogger(level, format string) (*slog.Logger, error) {
+	var l slog.Level
+	if err := l.UnmarshalText([]byte(level)); err != nil {
+		return nil, fmt.Errorf("log level: %w", err)
+	}
+	options := &slog.HandlerOptions{Level: l}
+	if format == "json" {
+		return slog.New(slog.NewJSONHandler(os.Stderr, options)), nil
+	}
+	return slog.New(slog.NewTextHandler(os.Stderr, options)), nil
+}

@@ -1,0 +1,71 @@
+package main
+
+import (
+	"context"
+	"errors"
+
+	"telltale/aggregate"
+	"telltale/aggregate/history"
+	"telltale/ingest"
+	"telltale/ingest/wire"
+)
+
+// sink is where the agents' door hands over: live state and history.
+type sink struct {
+	registry *aggregate.Registry
+	live     *aggregate.Live
+	writer   *history.Writer
+}
+
+var _ ingest.Sink = (*sink)(nil)
+
+// Series makes a series known.
+func (s *sink) Series(d wire.Series) (uint64, error) {
+	labels := make([]aggregate.Label, len(d.Labels))
+	for i, l := range d.Labels {
+		labels[i] = aggregate.Label(l)
+	}
+	id, err := s.registry.Intern(aggregate.Series{
+		Metric: d.Metric, Kind: aggregate.Kind(d.Kind), Unit: d.Unit, Labels: labels, Interval: d.Interval,
+	})
+	var refusal *aggregate.Refusal
+	if !errors.As(err, &refusal) {
+		return id, err
+	}
+	if refusal.Reason == aggregate.ReasonKindConflict {
+		return 0, wire.KindConflict
+	}
+	return 0, wire.SeriesLimit
+}
+
+// Admit asks storage how far it has the agent's epochs.
+func (s *sink) Admit(ctx context.Context, a wire.Agent) (map[string]uint64, error) {
+	return s.writer.Admit(ctx, a.ID, labelMap(a.Labels), labelMap(a.Attributes))
+}
+
+func labelMap(labels []wire.Label) map[string]string {
+	m := make(map[string]string, len(labels))
+	for _, l := range labels {
+		m[l.Name] = l.Value
+	}
+	return m
+}
+
+// Take gives a batch to storage and, once storage has it, to the live state.
+func (s *sink) Take(b *ingest.Batch) error {
+	batch := aggregate.Batch(*b)
+	if err := s.writer.Take(&batch); err != nil {
+		if errors.Is(err, history.ErrFull) {
+			return ingest.ErrFull
+		}
+		return err
+	}
+	s.live.Apply(&batch)
+	return nil
+}
+
+// Forget drops what is held for an agent that has left.
+func (s *sink) Forget(agent string) {
+	s.writer.Forget(agent)
+	s.registry.Detach(agent)
+}

@@ -1,0 +1,47 @@
+// The hub's routes, one function each.
+import { decodeAgents, decodeDashboard, decodeHistory, decodeSession } from "./decode";
+import { request } from "./http";
+import type { Agent, Dashboard, History, Query, Session } from "./types";
+
+/** Names one dashboard with its variables, as the hub's addresses do. */
+export interface DashboardRef {
+  readonly id: string;
+  readonly agent: string | null;
+}
+
+export function refParams(ref: DashboardRef): URLSearchParams {
+  return new URLSearchParams(ref.agent === null ? {} : { agent: ref.agent });
+}
+
+export async function fetchDashboard(ref: DashboardRef): Promise<Dashboard> {
+  const params = refParams(ref).toString();
+  const query = params === "" ? "" : `?${params}`;
+  return decodeDashboard(await request("GET", `/api/v1/dashboards/${encodeURIComponent(ref.id)}${query}`));
+}
+
+export interface HistoryRequest {
+  readonly queries: Readonly<Record<string, Query>>;
+  readonly from: number;
+  readonly to: number;
+  readonly step: string;
+}
+
+export async function fetchHistory(ask: HistoryRequest): Promise<History> {
+  return decodeHistory(await request("POST", "/api/v1/query", ask));
+}
+
+export async function fetchAgents(): Promise<Agent[]> {
+  return decodeAgents(await request("GET", "/api/v1/agents"));
+}
+
+export async function fetchSession(): Promise<Session> {
+  return decodeSession(await request("GET", "/api/v1/session"));
+}
+
+export async function signIn(user: string, password: string): Promise<void> {
+  await request("POST", "/api/v1/login", { user, password });
+}
+
+export async function signOut(): Promise<void> {
+  await request("POST", "/api/v1/logout");
+}

@@ -1,0 +1,89 @@
+import type uPlot from "uplot";
+import { minuteTime } from "../format/time";
+import type { Palette } from "./palette";
+
+export interface ChartShape {
+  readonly width: number;
+  readonly height: number;
+  /** Width of the column right of the plot, for the names of the lines. */
+  readonly gutter: number;
+  readonly slots: readonly number[];
+  readonly palette: Palette;
+  readonly syncKey: string;
+  readonly formatY: (value: number) => string;
+  readonly splitsY: () => number[];
+  readonly rangeX: () => [number, number];
+  readonly rangeY: () => [number, number];
+  readonly onDraw: (u: uPlot) => void;
+  readonly onCursor: (index: number | null) => void;
+}
+
+/** The options of a chart; they change only with the set of lines, the theme or the size of the text. */
+export function chartOptions(shape: ChartShape): uPlot.Options {
+  const { palette } = shape;
+  const em = palette.fontPx;
+  const font = `${em}px ${palette.font}`;
+  return {
+    width: shape.width,
+    height: shape.height,
+    padding: [0.8 * em, shape.gutter, 0, 0],
+    legend: { show: false },
+    cursor: {
+      y: false,
+      drag: { x: false, y: false },
+      points: { size: 7, width: 2, fill: palette.surface },
+      sync: { key: shape.syncKey, scales: ["x", null] },
+    },
+    scales: { x: { time: true, range: shape.rangeX }, y: { range: shape.rangeY } },
+    axes: [
+      {
+        stroke: palette.text,
+        font,
+        size: 2.2 * em,
+        gap: 4,
+        space: 6.5 * em,
+        grid: { show: false },
+        ticks: { show: false },
+        values: (_u, splits) => splits.map((s) => minuteTime(s * 1000)),
+      },
+      {
+        stroke: palette.text,
+        font,
+        size: 3.6 * em,
+        gap: 6,
+        grid: { stroke: palette.grid, width: 1 },
+        ticks: { show: false },
+        splits: shape.splitsY,
+        values: (_u, splits) => splits.map(shape.formatY),
+      },
+    ],
+    series: [
+      {},
+      ...shape.slots.map((slot) => ({
+        stroke: palette.series[slot] ?? palette.text,
+        width: Math.max(1.5, 0.1 * em),
+        spanGaps: false,
+        points: { show: true, size: 3, filter: lonely },
+      })),
+    ],
+    hooks: {
+      draw: [shape.onDraw],
+      setCursor: [
+        (u) => {
+          shape.onCursor(u.cursor.idx ?? null);
+        },
+      ],
+    },
+  };
+}
+
+/** A value between two gaps makes no line: it is drawn as a point. */
+function lonely(u: uPlot, series: number): number[] {
+  const values = u.data[series] ?? [];
+  const found: number[] = [];
+  const missing = (i: number): boolean => typeof values[i] !== "number";
+  for (let i = 0; i < values.length; i++) {
+    if (!missing(i) && missing(i - 1) && missing(i + 1)) found.push(i);
+  }
+  return found;
+}

@@ -1,0 +1,180 @@
+// One uPlot instance and what it draws from: made once, fed each tick, and made anew only for other lines or colours.
+import uPlot from "uplot";
+import { clockTime } from "../format/time";
+import { show } from "../format/number";
+import { ladder, pickScale, type Scale } from "../format/scale";
+import type { Thresholds, TrendDef } from "../api/types";
+import type { TrendData } from "../select/trends";
+import { t } from "../strings";
+import { drawEndLabels, drawHatch, drawMarks, labelFont, labelIndent, type Mark } from "./draw";
+import { chartOptions } from "./options";
+import type { Palette } from "./palette";
+import { axisParts, softTop, type SoftTop } from "./range";
+
+export interface PlotInput {
+  readonly data: TrendData;
+  readonly stepMs: number;
+  /** Right edge of the time axis; later than the newest window once data is late. */
+  readonly viewTo: number;
+}
+
+/** What the cursor points at: a time, and the value of each line. */
+export interface CursorAt {
+  readonly time: string;
+  readonly values: readonly number[];
+}
+
+export class Plot {
+  readonly #u: uPlot;
+  readonly #trend: TrendDef;
+  readonly #axisBase: number;
+  #input: PlotInput;
+  #top: SoftTop | null = null;
+  #scale: Scale | undefined;
+  #cursor: number | null = null;
+
+  constructor(
+    box: HTMLElement,
+    trend: TrendDef,
+    limits: Thresholds,
+    palette: Palette,
+    input: PlotInput,
+    syncKey: string,
+    onCursor: (at: CursorAt | null) => void,
+  ) {
+    this.#trend = trend;
+    this.#input = input;
+    this.#axisBase = trend.format === "bytes" ? 1024 : 1000;
+    const gutter = gutterFor(box, input.data.lines.map((line) => line.label), palette);
+    const marks: Mark[] = [];
+    if (limits.warn !== null) marks.push({ value: limits.warn, word: t.warnLine, color: palette.warn });
+    if (limits.crit !== null) marks.push({ value: limits.crit, word: t.critLine, color: palette.crit });
+    this.#refit();
+    const options = chartOptions({
+      width: box.clientWidth,
+      height: box.clientHeight,
+      gutter,
+      slots: input.data.lines.map((line) => line.slot),
+      palette,
+      syncKey,
+      formatY: (value) => this.#axisText(value),
+      splitsY: () => this.#splits(),
+      rangeX: () => this.#rangeX(),
+      rangeY: () => [this.#low, this.#high],
+      onDraw: (u) => {
+        drawMarks(u, marks, palette);
+        const { data, stepMs, viewTo } = this.#input;
+        if (viewTo - data.last > 2 * stepMs) drawHatch(u, data.last / 1000, palette);
+        drawEndLabels(
+          u,
+          data.lines.map((line) => ({ text: line.label, slot: line.slot, value: lastKnown(line.values) })),
+          palette,
+          gutter - labelIndent * palette.fontPx,
+        );
+      },
+      onCursor: (index) => {
+        this.#cursor = index;
+        onCursor(this.#at(index));
+      },
+    });
+    this.#u = new uPlot(options, this.#columns(), box);
+    this.#u.root.setAttribute("aria-hidden", "true");
+  }
+
+  update(input: PlotInput): void {
+    this.#input = input;
+    this.#refit();
+    this.#u.setData(this.#columns());
+  }
+
+  resize(width: number, height: number): void {
+    if (width > 0 && height > 0 && (width !== this.#u.width || height !== this.#u.height)) this.#u.setSize({ width, height });
+  }
+
+  /** Moves the cursor by a number of windows, from the newest where there is none; all charts of the page follow. */
+  moveCursor(by: number): void {
+    const count = this.#u.data[0].length;
+    const index = Math.min(count - 1, Math.max(0, (this.#cursor ?? count) + by));
+    const x = this.#u.data[0][index];
+    if (x === undefined) return;
+    this.#setCursor(this.#u.valToPos(x, "x"), this.#u.over.clientHeight / 2);
+  }
+
+  hideCursor(): void {
+    this.#setCursor(-10, -10);
+  }
+
+  /** Moves the cursor here and in the charts in step with this one; uPlot's types leave its third argument out. */
+  #setCursor(left: number, top: number): void {
+    const u = this.#u as { setCursor(at: { left: number; top: number }, fire: boolean, publish: boolean): void };
+    u.setCursor({ left, top }, true, true);
+  }
+
+  destroy(): void {
+    this.#u.destroy();
+  }
+
+  #at(index: number | null): CursorAt | null {
+    const seconds = index === null ? undefined : this.#u.data[0][index];
+    if (index === null || seconds === undefined) return null;
+    return { time: clockTime(seconds * 1000), values: this.#input.data.lines.map((line) => line.values[index] ?? NaN) };
+  }
+
+  get #low(): number {
+    const lowest = this.#input.data.lines.reduce((low, line) => line.values.reduce((l, v) => (v < l ? v : l), low), 0);
+    return lowest * 1.08;
+  }
+
+  get #high(): number {
+    return this.#trend.max ?? this.#top?.top ?? 1;
+  }
+
+  #rangeX(): [number, number] {
+    const { data, viewTo, stepMs } = this.#input;
+    const range = data.last - data.first;
+    const to = Math.max(viewTo, data.last, stepMs);
+    return [(to - range) / 1000, to / 1000];
+  }
+
+  #refit(): void {
+    const largest = this.#input.data.lines.reduce((high, line) => line.values.reduce((h, v) => (v > h ? v : h), high), 0);
+    this.#top = softTop(this.#top, largest, this.#input.viewTo, this.#axisBase);
+    this.#scale = pickScale(ladder(this.#trend.format, this.#trend.unit), this.#high, this.#scale);
+  }
+
+  #splits(): number[] {
+    const low = this.#low;
+    const parts = axisParts(this.#high, this.#axisBase);
+    return Array.from({ length: parts + 1 }, (_, i) => low + ((this.#high - low) * i) / parts);
+  }
+
+  #axisText(value: number): string {
+    const scale = this.#scale ?? { factor: 1, unit: "" };
+    const inUnit = value / scale.factor;
+    return show(Math.round(inUnit * 1000) / 1000, "number", { factor: 1, unit: "" }).text.replace(/([.,]\d)0$/, "$1");
+  }
+
+  #columns(): uPlot.AlignedData {
+    const { data, stepMs } = this.#input;
+    const count = data.lines[0]?.values.length ?? 0;
+    const x = Float64Array.from({ length: count }, (_, i) => (data.first + i * stepMs) / 1000);
+    return [x, ...data.lines.map((line) => Array.from(line.values, (v) => (Number.isNaN(v) ? null : v)))] as uPlot.AlignedData;
+  }
+}
+
+/** The room the names of the lines need, but no more than a quarter of the chart. */
+function gutterFor(box: HTMLElement, labels: readonly string[], palette: Palette): number {
+  // A canvas takes the features of its font (digits of equal width) from the page only while it is part of it.
+  const canvas = box.appendChild(document.createElement("canvas"));
+  const ctx = canvas.getContext("2d");
+  if (ctx !== null) ctx.font = labelFont(1, palette);
+  const widest = Math.max(0, ...labels.map((label) => ctx?.measureText(label).width ?? 0));
+  canvas.remove();
+  return Math.ceil(Math.min(widest + 2, box.clientWidth / 4) + labelIndent * palette.fontPx);
+}
+
+/** The newest value of a line, if it is not older than a twelfth of what is shown. */
+function lastKnown(values: Float64Array): number {
+  const index = values.findLastIndex((v) => !Number.isNaN(v));
+  return values.length - 1 - index > values.length / 12 ? NaN : (values[index] ?? NaN);
+}

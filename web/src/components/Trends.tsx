@@ -1,0 +1,84 @@
+import type { JSX } from "preact";
+import { useRef } from "preact/hooks";
+import type { Dashboard, Thresholds } from "../api/types";
+import type { BackfillState } from "../data/backfill";
+import type { Grid } from "../data/grid";
+import { useHold } from "../lib/hold";
+import { noMemory, trendData, type TrendData, type TrendMemory } from "../select/trends";
+import { t } from "../strings";
+import { TrendChart } from "./TrendChart";
+
+export interface TrendsProps {
+  readonly dashboard: Dashboard;
+  readonly grid: Grid;
+  readonly viewEnd: number;
+  readonly revision: number;
+  /** The hub's time where data is late, so that the missing part is seen; else the newest window. */
+  readonly viewTo: number;
+  readonly rangeName: string;
+  readonly zone: string;
+  readonly backfill: BackfillState;
+  readonly themeChanges: number;
+  readonly old: boolean;
+  readonly kiosk: boolean;
+}
+
+const kioskTrends = 2;
+/** Thresholds are drawn where a line shows the very measure a tile judges. */
+const noLimits: Thresholds = { warn: null, crit: null };
+
+export function Trends(props: TrendsProps): JSX.Element {
+  const { dashboard, kiosk, rangeName } = props;
+  const [held, handlers] = useHold(!kiosk);
+  const drawn = useDrawn(props, held);
+  const trends = kiosk ? dashboard.trends.slice(0, kioskTrends) : dashboard.trends;
+  return (
+    <section class="trends" aria-labelledby="trends-title">
+      <header class="section-head">
+        <h2 id="trends-title">{t.trendsLabel} <span class="meta">{t.lastRange(rangeName)}, {props.zone}</span></h2>
+        <span class="held" data-held={held}>{held ? t.held : ""}</span>
+      </header>
+      <div class="trend-grid" {...handlers}>
+        {trends.map((trend) => (
+          <TrendChart
+            key={trend.id}
+            trend={trend}
+            limits={dashboard.tiles.find((tile) => trend.lines.some((line) => line.query === tile.query)) ?? noLimits}
+            data={drawn.data.get(trend.id) ?? { lines: [], total: 0, first: 0, last: 0 }}
+            stepMs={dashboard.stepMs}
+            viewTo={drawn.viewTo}
+            rangeName={t.lastRange(rangeName)}
+            backfill={props.backfill}
+            themeChanges={props.themeChanges}
+            old={props.old}
+          />
+        ))}
+      </div>
+    </section>
+  );
+}
+
+interface Drawn {
+  readonly revision: number;
+  readonly viewTo: number;
+  readonly data: ReadonlyMap<string, TrendData>;
+}
+
+/** What the charts show: read anew with each revision, and kept while somebody looks closely. */
+function useDrawn({ dashboard, grid, viewEnd, revision, viewTo }: TrendsProps, held: boolean): Drawn {
+  const memory = useRef(new Map<string, TrendMemory>());
+  const drawn = useRef<Drawn>({ revision: -1, viewTo: 0, data: new Map() });
+  if (held && drawn.current.revision >= 0) return drawn.current;
+  if (drawn.current.revision !== revision) {
+    const data = new Map<string, TrendData>();
+    for (const trend of dashboard.trends) {
+      const [next, remembered] = trendData(trend, grid, viewEnd, dashboard.rangeMs, memory.current.get(trend.id) ?? noMemory);
+      memory.current.set(trend.id, remembered);
+      data.set(trend.id, next);
+    }
+    drawn.current = { revision, viewTo, data };
+  } else if (drawn.current.viewTo !== viewTo) {
+    drawn.current = { ...drawn.current, viewTo };
+  }
+  return drawn.current;
+}

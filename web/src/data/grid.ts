@@ -1,0 +1,154 @@
+// The page's memory: the newest windows of every query, one ring per group, of a fixed size for as long as the page lives.
+import type { Group } from "../api/types";
+
+/** Identifies a group within its query, whatever the order of its labels. */
+export function groupKey(group: Group): string {
+  return Object.keys(group)
+    .sort()
+    .map((name) => `${name}=${group[name] ?? ""}`)
+    .join("\n");
+}
+
+export interface GridShape {
+  readonly stepMs: number;
+  /** Windows a chart's query remembers. */
+  readonly depth: number;
+  /** Queries that charts and tiles draw; all others remember `shallow` windows. */
+  readonly deep: ReadonlySet<string>;
+}
+
+/** Windows remembered where only the newest value is shown; enough to tell since when a value is bad. */
+const shallow = 60;
+/** Groups of one query that remember a whole chart. A chart draws five; a table of thousands needs the newest values only. */
+const deepGroups = 32;
+
+interface QueryRings {
+  groups: readonly Group[];
+  keys: readonly string[];
+  current: ReadonlySet<string>;
+  rings: Map<string, Float64Array>;
+}
+
+export class Grid {
+  readonly stepMs: number;
+  readonly depth: number;
+  /** End of the newest window, or 0 before the first. */
+  end = 0;
+  /** End of the newest window that held a value, or 0. */
+  newest = 0;
+
+  readonly #deep: ReadonlySet<string>;
+  readonly #known: Uint8Array;
+  readonly #queries = new Map<string, QueryRings>();
+
+  constructor(shape: GridShape) {
+    this.stepMs = shape.stepMs;
+    this.depth = shape.depth;
+    this.#deep = shape.deep;
+    this.#known = new Uint8Array(shape.depth);
+  }
+
+  /** The groups of a query as the hub last listed them. */
+  groups(query: string): readonly Group[] {
+    return this.#queries.get(query)?.groups ?? [];
+  }
+
+  keys(query: string): readonly string[] {
+    return this.#queries.get(query)?.keys ?? [];
+  }
+
+  /** Whether the hub lists the group for this query now. */
+  has(query: string, key: string): boolean {
+    return this.#queries.get(query)?.current.has(key) ?? false;
+  }
+
+  /** Replaces a query's list of groups. Rings of groups that left are kept while they hold something a chart still shows. */
+  setGroups(query: string, groups: readonly Group[]): void {
+    const rings = this.#queries.get(query)?.rings ?? new Map<string, Float64Array>();
+    const keys = groups.map(groupKey);
+    const current = new Set(keys);
+    this.#queries.set(query, { groups, keys, current, rings });
+    for (const [key, ring] of rings) if (!current.has(key) && ring.every(Number.isNaN)) rings.delete(key);
+  }
+
+  /** Makes `end` the newest window; the windows it steps over are missing, and unknown until marked. */
+  advance(end: number): void {
+    if (end <= this.end) return;
+    const steps = this.end === 0 ? Infinity : (end - this.end) / this.stepMs;
+    for (const { rings } of this.#queries.values()) for (const ring of rings.values()) this.#clear(ring, end, steps, NaN);
+    this.#clear(this.#known, end, steps, 0);
+    this.end = end;
+  }
+
+  put(query: string, key: string, end: number, value: number): void {
+    const ring = this.#ring(query, key);
+    if (end > this.newest && end <= this.end && !Number.isNaN(value)) this.newest = end;
+    if (this.#holds(end, ring.length)) ring[this.#slot(end, ring.length)] = value;
+  }
+
+  /** The value of one window; NaN is missing or no longer remembered. */
+  value(query: string, key: string, end: number): number {
+    const ring = this.#queries.get(query)?.rings.get(key);
+    if (ring === undefined || !this.#holds(end, ring.length)) return NaN;
+    return ring[this.#slot(end, ring.length)] ?? NaN;
+  }
+
+  /** Values of the windows first..last, inclusive, oldest first. */
+  read(query: string, key: string, first: number, last: number): Float64Array {
+    const count = Math.max(0, Math.round((last - first) / this.stepMs) + 1);
+    const out = new Float64Array(count);
+    for (let i = 0; i < count; i++) out[i] = this.value(query, key, first + i * this.stepMs);
+    return out;
+  }
+
+  /** Says whether the windows first..last are known: given by the stream, or found in history. */
+  mark(first: number, last: number, known: boolean): void {
+    for (let end = Math.max(first, this.oldest); end <= Math.min(last, this.end); end += this.stepMs) {
+      this.#known[this.#slot(end, this.depth)] = known ? 1 : 0;
+    }
+  }
+
+  known(end: number): boolean {
+    return this.#holds(end, this.depth) && this.#known[this.#slot(end, this.depth)] === 1;
+  }
+
+  /** End of the oldest window remembered. */
+  get oldest(): number {
+    return this.end - (this.depth - 1) * this.stepMs;
+  }
+
+  /** Rings held, for tests of the bound on memory. */
+  get rings(): number {
+    let count = 0;
+    for (const { rings } of this.#queries.values()) count += rings.size;
+    return count;
+  }
+
+  #ring(query: string, key: string): Float64Array {
+    let entry = this.#queries.get(query);
+    if (entry === undefined) this.#queries.set(query, (entry = { groups: [], keys: [], current: new Set(), rings: new Map() }));
+    let ring = entry.rings.get(key);
+    if (ring === undefined) {
+      const deep = this.#deep.has(query) && entry.rings.size < deepGroups;
+      ring = new Float64Array(deep ? this.depth : Math.min(shallow, this.depth)).fill(NaN);
+      entry.rings.set(key, ring);
+    }
+    return ring;
+  }
+
+  #clear(ring: Float64Array | Uint8Array, end: number, steps: number, empty: number): void {
+    if (steps >= ring.length) {
+      ring.fill(empty);
+      return;
+    }
+    for (let i = 0; i < steps; i++) ring[this.#slot(end - i * this.stepMs, ring.length)] = empty;
+  }
+
+  #holds(end: number, length: number): boolean {
+    return end <= this.end && end > this.end - length * this.stepMs;
+  }
+
+  #slot(end: number, length: number): number {
+    return Math.round(end / this.stepMs) % length;
+  }
+}

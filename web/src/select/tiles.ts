@@ -1,0 +1,93 @@
+import type { Dashboard, TileDef } from "../api/types";
+import type { Comparison } from "../data/compare";
+import type { Grid } from "../data/grid";
+import { delta, type Delta } from "../format/delta";
+import { exact, plain, show, type Shown } from "../format/number";
+import { ladder, pickScale, type Scale } from "../format/scale";
+import { clockTime } from "../format/time";
+import { t } from "../strings";
+import type { Level } from "./level";
+import { judge, latest } from "./read";
+
+export interface TileView {
+  readonly id: string;
+  readonly title: string;
+  readonly level: Level;
+  readonly shown: Shown;
+  readonly exact: string;
+  /** Empty while the value is current; else says from when it is. */
+  readonly old: string;
+  readonly delta: Delta;
+  readonly deltaTitle: string;
+  readonly range: string;
+  readonly spark: Float64Array;
+  readonly normal: Comparison["normal"];
+}
+
+export interface TileInput {
+  readonly dashboard: Dashboard;
+  readonly grid: Grid;
+  readonly viewEnd: number;
+  readonly comparisons: ReadonlyMap<string, Comparison>;
+  /** The unit each tile was last shown in; updated here. */
+  readonly scales: Map<string, Scale>;
+  /** The name of the period, as "15 min". */
+  readonly period: string;
+}
+
+/** The sparkline's fixed window, the same in the whole row. */
+const sparkWindows = 300;
+
+export function tileViews(input: TileInput): TileView[] {
+  return input.dashboard.tiles.map((tile) => tileView(tile, input));
+}
+
+function tileView(tile: TileDef, input: TileInput): TileView {
+  const { grid, viewEnd, dashboard, period } = input;
+  const key = grid.keys(tile.query)[0] ?? "";
+  const now = latest(grid, tile.query, key, viewEnd);
+  const scale = keepScale(tile, now.value, input.scales);
+  const comparison = input.comparisons.get(tile.query) ?? { current: null, previous: null, normal: null };
+  const change = delta(comparison.current, comparison.previous, tile.format, tile.better);
+  const spark = grid.read(tile.query, key, viewEnd - (sparkWindows - 1) * grid.stepMs, viewEnd);
+  const all = grid.read(tile.query, key, viewEnd - dashboard.rangeMs + grid.stepMs, viewEnd).filter((v) => !Number.isNaN(v));
+  const text = (value: number): string => plain(value, tile.format, tile.unit, scale);
+  return {
+    id: tile.id,
+    title: tile.title,
+    level: judge(grid, tile.query, key, viewEnd, tile).level,
+    shown: show(now.value, tile.format, scale),
+    exact: exact(now.value, tile.format, tile.unit),
+    old: now.current || Number.isNaN(now.value) ? "" : t.lastValueAt(clockTime(now.end)),
+    delta: change,
+    deltaTitle:
+      change.kind === "unknown"
+        ? t.deltaUnknown(period)
+        : t.deltaTitle(period, text(comparison.current ?? NaN), text(comparison.previous ?? NaN)),
+    range: rangeText(period, show(lowest(all), tile.format, scale), show(highest(all), tile.format, scale), text(highest(all))),
+    spark,
+    normal: comparison.normal,
+  };
+}
+
+function rangeText(period: string, low: Shown, high: Shown, highWithUnit: string): string {
+  if (high.text === t.noData) return "";
+  return low.text === high.text ? t.rangeSteady(period, highWithUnit) : t.rangeLabel(period, low.text, highWithUnit);
+}
+
+function keepScale(tile: TileDef, value: number, scales: Map<string, Scale>): Scale {
+  const previous = scales.get(tile.id);
+  if (Number.isNaN(value) && previous !== undefined) return previous;
+  const scale = pickScale(ladder(tile.format, tile.unit), Number.isNaN(value) ? 0 : value, previous);
+  scales.set(tile.id, scale);
+  return scale;
+}
+
+/** The smallest value; NaN of none. */
+export function lowest(values: Float64Array): number {
+  return values.length === 0 ? NaN : values.reduce((low, v) => Math.min(low, v), Infinity);
+}
+
+export function highest(values: Float64Array): number {
+  return values.length === 0 ? NaN : values.reduce((high, v) => Math.max(high, v), -Infinity);
+}

@@ -1,0 +1,237 @@
+// One dashboard on screen: takes what the stream, history and the hub's lists say, and keeps the state the page draws.
+import { fetchAgents, fetchDashboard, fetchHistory, type DashboardRef } from "../api/hub";
+import { HttpError } from "../api/http";
+import type { Dashboard, StreamEvent } from "../api/types";
+import { applyGap, applySnapshot, applyTick, snapshotOf } from "../data/apply";
+import { Backfill, holes } from "../data/backfill";
+import { stepName } from "../data/compare";
+import { Grid } from "../data/grid";
+import { isNewer } from "../lib/build";
+import { Repeater } from "../lib/repeater";
+import { Store } from "../lib/store";
+import { backoffMs } from "../stream/backoff";
+import { openStream } from "../stream/client";
+import { ServerClock } from "../stream/clock";
+import { drawnQueries, loadComparisons } from "./queries";
+import { addNotice, initialState, type BoardState } from "./state";
+
+export interface BoardPorts {
+  readonly ref: DashboardRef;
+  readonly onUnauthorized: () => void;
+}
+
+const protocolVersion = 1;
+const agentsEveryMs = 15_000;
+const compareEveryMs = 60_000;
+/** Where no snapshot comes (nothing was ever sent, or no stream opens), history is asked all the same. */
+const snapshotGraceMs = 2_000;
+const joinWindows = 60;
+
+export class Board {
+  readonly store = new Store<BoardState>(initialState);
+  readonly clock = new ServerClock();
+  readonly ref: DashboardRef;
+
+  readonly #ports: BoardPorts;
+  readonly #agents: Repeater;
+  readonly #comparison: Repeater;
+  #grid: Grid | null = null;
+  #backfill: Backfill | null = null;
+  #closeStream: (() => void) | null = null;
+  #frame = 0;
+  #asked = false;
+  #stopped = false;
+  #timer: ReturnType<typeof setTimeout> | undefined;
+
+  constructor(ports: BoardPorts) {
+    this.#ports = ports;
+    this.ref = ports.ref;
+    this.#agents = new Repeater(agentsEveryMs, () => this.#loadAgents());
+    this.#comparison = new Repeater(compareEveryMs, () => this.#compare());
+  }
+
+  /** The values; only there once the definition is. */
+  get grid(): Grid | null {
+    return this.#grid;
+  }
+
+  start(): void {
+    document.addEventListener("visibilitychange", this.#flushSoon);
+    this.#agents.start();
+    void this.#load(0);
+  }
+
+  stop(): void {
+    this.#stopped = true;
+    document.removeEventListener("visibilitychange", this.#flushSoon);
+    cancelAnimationFrame(this.#frame);
+    clearTimeout(this.#timer);
+    this.#agents.stop();
+    this.#comparison.stop();
+    this.#backfill?.stop();
+    this.#closeStream?.();
+  }
+
+  togglePause(): void {
+    const paused = !this.store.get().paused;
+    this.store.set({ paused });
+    if (!paused) this.#flushSoon();
+  }
+
+  dismissNotice(id: number): void {
+    this.store.set({ notices: this.store.get().notices.filter((notice) => notice.id !== id) });
+  }
+
+  /** Tries to load the definition at once. */
+  retry(): void {
+    clearTimeout(this.#timer);
+    void this.#load(0);
+  }
+
+  async #load(attempt: number): Promise<void> {
+    try {
+      const dashboard = await fetchDashboard(this.ref);
+      if (!this.#stopped) this.#open(dashboard);
+    } catch (error) {
+      if (!this.#stopped) this.#loadFailed(error, attempt);
+    }
+  }
+
+  #loadFailed(error: unknown, attempt: number): void {
+    if (error instanceof HttpError && error.unauthorized) {
+      this.#ports.onUnauthorized();
+      return;
+    }
+    if (error instanceof HttpError && error.status === 404) {
+      this.store.set({ phase: { kind: "missing" } });
+      return;
+    }
+    this.store.set({ phase: { kind: "failed", message: error instanceof Error ? error.message : String(error) } });
+    this.#timer = setTimeout(() => void this.#load(attempt + 1), backoffMs(attempt, Math.random()));
+  }
+
+  #open(dashboard: Dashboard): void {
+    const drawn = drawnQueries(dashboard);
+    const grid = new Grid({
+      stepMs: dashboard.stepMs,
+      // Twice the range, so that a paused page keeps what it shows for as long as that.
+      depth: Math.ceil((2 * dashboard.rangeMs) / dashboard.stepMs),
+      deep: new Set(Object.keys(drawn)),
+    });
+    this.#grid = grid;
+    this.#backfill = new Backfill({
+      grid,
+      ask: ({ first, last }) =>
+        fetchHistory({ queries: drawn, from: first - grid.stepMs, to: last, step: stepName(grid.stepMs) }),
+      onChange: (backfill) => {
+        this.store.set({ backfill });
+        this.#flushSoon();
+      },
+      onUnauthorized: this.#ports.onUnauthorized,
+    });
+    this.store.set({ phase: { kind: "ready" }, dashboard });
+    this.#closeStream = openStream({
+      ref: this.ref,
+      lastId: () => grid.end,
+      snapshot: () => snapshotOf(grid, Object.keys(dashboard.queries), joinWindows),
+      onEvent: (event) => {
+        this.#receive(event, grid);
+      },
+      onLink: (link) => {
+        if (link === this.store.get().link) return;
+        this.store.set({ link });
+        if (link === "open") this.#agents.now();
+      },
+      onUnauthorized: this.#ports.onUnauthorized,
+      onForeign: () => {
+        this.store.set({ outdated: "foreign" });
+      },
+    });
+    this.#timer = setTimeout(() => {
+      this.#askAll(this.clock.now());
+    }, snapshotGraceMs);
+  }
+
+  #receive(event: StreamEvent, grid: Grid): void {
+    switch (event.type) {
+      case "hello":
+        this.clock.set(event.serverTime);
+        this.#compareBuilds(event.version, event.build);
+        return;
+      case "snapshot":
+        applySnapshot(grid, event);
+        this.#askUnknown(grid);
+        break;
+      case "tick":
+        if (!applyTick(grid, event)) return;
+        break;
+      case "gap":
+        applyGap(grid, event);
+        if (this.#asked) this.#backfill?.request({ first: event.from, last: event.to }, true);
+        return;
+      case "notice":
+        this.store.set({ notices: addNotice(this.store.get().notices, event) });
+        return;
+      case "bye":
+        return;
+    }
+    this.#flushSoon();
+  }
+
+  #compareBuilds(version: number, build: string): void {
+    if (version !== protocolVersion) this.store.set({ outdated: "foreign" });
+    else if (isNewer(build)) this.store.set({ outdated: "newer" });
+  }
+
+  /** At the first snapshot everything on screen is asked for, later only what the stream left out. */
+  #askUnknown(grid: Grid): void {
+    if (!this.#asked) {
+      this.#askAll(grid.end);
+      return;
+    }
+    const rangeMs = this.store.get().dashboard?.rangeMs ?? 0;
+    const unknown = holes(grid, { first: grid.end - rangeMs + grid.stepMs, last: grid.end });
+    if (unknown !== null) this.#backfill?.request(unknown, true);
+  }
+
+  #askAll(nowMs: number): void {
+    const { dashboard } = this.store.get();
+    if (this.#asked || dashboard === null) return;
+    this.#asked = true;
+    const last = Math.floor(nowMs / dashboard.stepMs) * dashboard.stepMs;
+    this.#backfill?.request({ first: last - dashboard.rangeMs + dashboard.stepMs, last }, false);
+    this.#comparison.start();
+  }
+
+  async #loadAgents(): Promise<void> {
+    try {
+      const agents = await fetchAgents();
+      if (!this.#stopped) this.store.set({ agents });
+    } catch (error) {
+      if (error instanceof HttpError && error.unauthorized && !this.#stopped) this.#ports.onUnauthorized();
+      // Anything else passes: the next round asks again, and the freshness already says that something is wrong.
+    }
+  }
+
+  async #compare(): Promise<void> {
+    const { dashboard } = this.store.get();
+    if (dashboard === null) return;
+    try {
+      const comparisons = await loadComparisons(dashboard, this.clock.now());
+      if (!this.#stopped) this.store.set({ comparisons });
+    } catch {
+      // The tiles then say that there is nothing to compare with; the next round asks again.
+    }
+  }
+
+  /** Draws at most once per frame, and not at all while nobody can see it. */
+  readonly #flushSoon = (): void => {
+    cancelAnimationFrame(this.#frame);
+    if (document.visibilityState !== "visible") return;
+    this.#frame = requestAnimationFrame(() => {
+      const { revision, viewEnd, paused } = this.store.get();
+      const end = this.#grid?.end ?? 0;
+      this.store.set({ revision: revision + 1, viewEnd: paused && viewEnd > 0 ? viewEnd : end });
+    });
+  };
+}
