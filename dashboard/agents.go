@@ -1,0 +1,83 @@
+package dashboard
+
+import (
+	"context"
+	"maps"
+	"slices"
+	"strings"
+	"sync"
+	"time"
+
+	"github.com/gofiber/fiber/v2"
+)
+
+// agent is an agent as the page sees it.
+type agent struct {
+	ID         string            `json:"agent"`
+	Labels     map[string]string `json:"labels"`
+	Attributes map[string]string `json:"attributes"`
+	Connected  bool              `json:"connected"`
+	LastSeen   int64             `json:"last_seen"`             // ms; 0: not yet
+	IntervalMS int64             `json:"interval_ms,omitempty"` // 0: not known, for it is not connected
+}
+
+// agents lists every agent known, silent ones too, by id.
+func (a *App) agents(c *fiber.Ctx) error {
+	known, err := a.agentList.known(c.UserContext(), a.History)
+	if err != nil {
+		return historyError(err)
+	}
+	return c.JSON(fiber.Map{"agents": mergeAgents(known, a.Agents())})
+}
+
+func mergeAgents(known []KnownAgent, atDoor []DoorAgent) []agent {
+	byID := make(map[string]agent, len(known))
+	for _, k := range known {
+		byID[k.ID] = agent{k.ID, k.Labels, k.Attributes, false, unixMilli(k.LastSeen), 0}
+	}
+	for _, d := range atDoor {
+		merged := byID[d.ID]
+		merged.ID, merged.Connected = d.ID, d.Connected
+		merged.LastSeen = max(merged.LastSeen, unixMilli(d.LastBatch))
+		merged.IntervalMS = d.Interval.Milliseconds()
+		byID[d.ID] = merged
+	}
+	return slices.SortedFunc(maps.Values(byID), func(x, y agent) int { return strings.Compare(x.ID, y.ID) })
+}
+
+func unixMilli(t time.Time) int64 {
+	if t.IsZero() {
+		return 0
+	}
+	return t.UnixMilli()
+}
+
+// agentsKept is how long a list of agents serves: every page asks for it now and then, and it
+// changes rarely.
+const agentsKept = 5 * time.Second
+
+// agentList remembers what history knows of agents, so that many pages ask it once. While
+// history is away it serves what it had.
+type agentList struct {
+	mu     sync.Mutex // held while one asks: the others wait for the answer
+	asked  time.Time
+	loaded bool
+	agents []KnownAgent
+	err    error // of the last time it was asked
+}
+
+func (l *agentList) known(ctx context.Context, history History) ([]KnownAgent, error) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	if l.asked.IsZero() || time.Since(l.asked) >= agentsKept {
+		agents, err := history.Agents(ctx)
+		l.asked, l.err = time.Now(), err
+		if err == nil {
+			l.agents, l.loaded = agents, true
+		}
+	}
+	if !l.loaded {
+		return nil, l.err
+	}
+	return l.agents, nil
+}
