@@ -38,13 +38,11 @@ func (r *Reader) lookup(ctx context.Context, rd reading) (*matching, error) {
 			return err
 		}
 		found++
-		if err := suits(rd.query, kind); err != nil {
-			unsuited = err
-			return nil
-		}
-		suited++
-		if group, wanted := g.add(labels); wanted {
-			m.add(id, group, holdOf(rd.query, intervalMS))
+		if unsuited = suits(rd.query, kind); unsuited == nil {
+			suited++
+			if group, wanted := g.add(labels); wanted {
+				m.add(id, group, holdOf(rd.query, intervalMS))
+			}
 		}
 		return nil
 	})
