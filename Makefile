@@ -44,7 +44,7 @@ check: need-go $(LINT) web/$(INSTALLED)
 	$(LINT) run
 	npm run check --prefix web
 
-go-test: build need-gcc
+go-test: build need-gcc need-chromium docs/examples/shop/$(INSTALLED)
 	CGO_ENABLED=1 go test -race -timeout 10m ./...
 
 web-test: web/$(INSTALLED)
@@ -63,7 +63,7 @@ bench: build
 	.ci/bench
 
 clean:
-	rm -rf bin aggregate/engine/node_modules web/node_modules
+	rm -rf bin aggregate/engine/node_modules web/node_modules docs/examples/shop/node_modules
 	find web/dist -mindepth 1 ! -name .gitkeep -delete
 
 aggregate/engine/$(INSTALLED): aggregate/engine/package.json aggregate/engine/package-lock.json | need-node
@@ -72,6 +72,10 @@ aggregate/engine/$(INSTALLED): aggregate/engine/package.json aggregate/engine/pa
 
 web/$(INSTALLED): web/package.json web/package-lock.json | need-node
 	$(NPM_CI) web
+	@touch $@
+
+docs/examples/shop/$(INSTALLED): docs/examples/shop/package.json docs/examples/shop/package-lock.json | need-node
+	$(NPM_CI) docs/examples/shop
 	@touch $@
 
 web/dist/index.html: $(WEB_SOURCES) web/$(INSTALLED)

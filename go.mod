@@ -70,5 +70,6 @@ require (
 
 ignore (
 	./aggregate/engine/node_modules
+	./docs/examples/shop/node_modules
 	./web/node_modules
 )

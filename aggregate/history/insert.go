@@ -8,6 +8,7 @@ import (
 	"time"
 
 	"github.com/ClickHouse/clickhouse-go/v2"
+	"github.com/ClickHouse/clickhouse-go/v2/lib/column/orderedmap"
 	"github.com/ClickHouse/clickhouse-go/v2/lib/driver"
 
 	"telltale/aggregate"
@@ -96,7 +97,7 @@ func (w *Writer) seriesBatch(ctx context.Context, b *block) (driver.Batch, error
 	now := time.Now().UTC()
 	for _, s := range b.series {
 		err := batch.Append(s.Metric, s.Label(aggregate.AgentLabel), s.ID, s.Kind.String(), s.Unit,
-			ownLabels(s), uint32(s.Interval.Milliseconds()), now)
+			orderedmap.FromMap(ownLabels(s)), uint32(s.Interval.Milliseconds()), now)
 		if err != nil {
 			return nil, err
 		}
@@ -122,7 +123,9 @@ func (w *Writer) agentsBatch(ctx context.Context, b *block) (driver.Batch, error
 	}
 	for i := range b.agents {
 		a := &b.agents[i]
-		if err := batch.Append(a.agent, a.labels, a.attributes, a.firstSeen, a.updated); err != nil {
+		// Maps compare in the order of their keys in SQL, so equal ones are written alike.
+		labels, attributes := orderedmap.FromMap(a.labels), orderedmap.FromMap(a.attributes)
+		if err := batch.Append(a.agent, labels, attributes, a.firstSeen, a.updated); err != nil {
 			return nil, err
 		}
 	}

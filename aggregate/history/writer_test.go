@@ -199,6 +199,31 @@ func TestStoredSamplesAreReadByName(t *testing.T) {
 	}
 }
 
+func TestEqualLabelsAreEqualInSQL(t *testing.T) {
+	s := newTestStore(t)
+	h := s.startHub(Config{BlockInterval: 10 * time.Millisecond})
+	h.admit("web-1")
+	var series []uint64
+	for metric := range 20 {
+		id, err := s.registry.Intern(aggregate.Series{
+			Metric: fmt.Sprint("test.metric_", metric), Interval: time.Second,
+			Labels: []aggregate.Label{{Name: "a", Value: "1"}, {Name: "agent", Value: "web-1"}, {Name: "b", Value: "2"}, {Name: "c", Value: "3"}},
+		})
+		if err != nil {
+			t.Fatal(err)
+		}
+		series = append(series, id)
+	}
+	batch := &aggregate.Batch{Agent: "web-1", Epoch: "e1", Seq: 1, Series: series, TS: make([]int64, 20), Value: make([]float64, 20), N: make([]uint32, 20)}
+	if err := h.writer.Take(batch); err != nil {
+		t.Fatal(err)
+	}
+	waitFor(t, "the acknowledgement", func() bool { return h.ackedSeq("web-1", "e1") == 1 })
+	if n := s.count("SELECT count() FROM samples WHERE labels = map('a', '1', 'b', '2', 'c', '3')"); n != 20 {
+		t.Fatalf("%d of 20 series have the labels in order", n)
+	}
+}
+
 func TestABlockIsOnePart(t *testing.T) {
 	s := newTestStore(t)
 	if err := s.conn.Exec(t.Context(), "SYSTEM STOP MERGES raw"); err != nil {
