@@ -90,8 +90,8 @@ func startEngine(ctx context.Context, dataDir, path string, memoryBytes int64, l
 		return nil, err
 	}
 	config := engine.Config{DataDir: dataDir, Path: path, MemoryBytes: memoryBytes}
-	for _, view := range history.Views {
-		config.AnalystReads = append(config.AnalystReads, engine.Database+"."+view)
+	for _, name := range history.Readable {
+		config.AnalystReads = append(config.AnalystReads, engine.Database+"."+name)
 	}
 	return engine.Start(ctx, config, log, reg)
 }
