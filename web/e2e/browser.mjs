@@ -14,6 +14,9 @@ const args = [
   "--no-first-run",
 ];
 
+/** How long anything may take: what is tested is whether it comes, and the machine may be busy with other things. */
+export const patienceMs = 60_000;
+
 export async function launch() {
   if (!existsSync(executablePath)) {
     throw new Error(`${executablePath} is missing: install Chromium (apt-get install chromium) or name it in CHROMIUM`);
@@ -22,7 +25,9 @@ export async function launch() {
 }
 
 export async function newContext(browser, url, options = {}) {
-  return browser.newContext({ baseURL: url, viewport: { width: 1440, height: 900 }, colorScheme: "dark", locale: "en-GB", ...options });
+  const context = await browser.newContext({ baseURL: url, viewport: { width: 1440, height: 900 }, colorScheme: "dark", locale: "en-GB", ...options });
+  context.setDefaultTimeout(patienceMs);
+  return context;
 }
 
 export async function signIn(page) {
@@ -35,8 +40,8 @@ export async function signIn(page) {
 
 export const freshness = (page) => page.locator("[data-freshness].fresh").getAttribute("data-freshness");
 
-export async function waitFresh(page, kind, timeoutMs) {
-  await poll(`the page to say "${kind}"`, timeoutMs, async () => (await freshness(page)) === kind);
+export async function waitFresh(page, kind) {
+  await poll(`the page to say "${kind}"`, patienceMs, async () => (await freshness(page)) === kind);
 }
 
 /** What each tile says, by its id. */
@@ -44,21 +49,24 @@ export async function tiles(page) {
   return page.locator("[data-tile]").evaluateAll((all) => Object.fromEntries(all.map((tile) => [tile.dataset.tile, tile.querySelector(".digits").textContent])));
 }
 
-/** Opens a trend's table anew and returns its lines' names and its windows, oldest first: {end, values}, null being missing. */
+/** Opens a trend's table, reads its lines' names and its windows at once, oldest first, and closes it: {end, values}, null being missing. */
 export async function trendTable(page, trend) {
   const figure = page.locator(`[data-trend="${trend}"]`);
   const button = figure.getByRole("button");
-  if ((await button.getAttribute("aria-pressed")) === "true") await button.click();
   await button.click();
-  const rows = await figure.locator("tbody tr").evaluateAll((all) =>
-    all.map((row) => ({
-      end: Number(row.dataset.end),
-      values: [...row.querySelectorAll("td")].map((cell) => (cell.dataset.value === "" ? null : Number(cell.dataset.value))),
-    })),
-  );
-  const lines = await figure.locator("thead th.number").allTextContents();
+  await figure.locator("table").waitFor();
+  const read = await figure.locator("table").evaluate((table) => ({
+    lines: [...table.querySelectorAll("thead th.number")].map((cell) => cell.textContent),
+    windows: [...table.querySelectorAll("tbody tr")]
+      .map((row) => ({
+        end: Number(row.dataset.end),
+        values: [...row.querySelectorAll("td")].map((cell) => (cell.dataset.value === "" ? null : Number(cell.dataset.value))),
+      }))
+      .reverse(),
+  }));
   await button.click();
-  return { lines, windows: rows.reverse() };
+  await figure.locator("table").waitFor({ state: "detached" });
+  return read;
 }
 
 /** Fails where the page is wider than its window. */

@@ -16,7 +16,7 @@ export const t = {
 
   allHosts: "All hosts",
   hostsWell: (n: number) => (n === 1 ? "The one host is well" : `All ${n} hosts are well`),
-  hostsNotWell: (bad: number, n: number) => `${bad} of ${n} host${s(n)} need${bad === 1 ? "s" : ""} attention`,
+  hostsNotWell: (bad: number, n: number) => n === 1 ? "The one host needs attention" : `${bad} of ${n} host${s(n)} need${bad === 1 ? "s" : ""} attention`,
   measuresNotWell: (n: number) => `${n} measure${s(n)} need${n === 1 ? "s" : ""} attention`,
   hostWell: (host: string) => `${host} is well`,
   hostSilent: (host: string) => `${host} is silent`,
@@ -55,8 +55,10 @@ export const t = {
 
   trendsLabel: "Trends",
   lastRange: (span: string) => `last ${span}`,
+  now: "now",
   summaryNow: (label: string, value: string) => `${label} ${value}`,
   summary: (now: string, peak: string, at: string) => `now ${now}, peak ${peak} at ${at}`,
+  summaryPeak: (peak: string, at: string) => `peak ${peak} at ${at}`,
   summaryLines: (parts: readonly string[]) => parts.join(" · "),
   chartAria: (title: string, range: string, summary: string) => `${title}, ${range}: ${summary}`,
   chartHelp: "Arrow keys move the cursor, Escape removes it.",
@@ -65,6 +67,7 @@ export const t = {
   chartLoading: "Loading history",
   historyFailed: (message: string) => `History is not available: ${message}`,
   shownOf: (shown: number, all: number) => `${shown} of ${all} shown`,
+  neverMeasured: (titles: readonly string[]) => `No data here: ${titles.join(", ")}`,
   showTable: "Show as table",
   showChart: "Show as chart",
   tableTime: "Time",
@@ -89,6 +92,8 @@ export const t = {
   backToOverview: "Back to the overview",
   lastSeen: (time: string) => `last seen ${time}`,
   connected: "connected",
+  facts: { os: "OS", kernel: "Kernel", cpu: "CPU", memory: "Memory", booted: "Booted", arch: "Architecture", virtual: "Virtualization", name: "Host name" },
+  cores: (count: string, model: string | undefined) => (model === undefined ? `${count} core${count === "1" ? "" : "s"}` : `${count} × ${model}`),
   every: (span: string) => `every ${span}`,
 
   loading: "Loading",

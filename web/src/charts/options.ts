@@ -9,13 +9,12 @@ export interface ChartShape {
   readonly gutter: number;
   readonly slots: readonly number[];
   readonly palette: Palette;
-  readonly syncKey: string;
   readonly formatY: (value: number) => string;
   readonly splitsY: () => number[];
   readonly rangeX: () => [number, number];
   readonly rangeY: () => [number, number];
   readonly onDraw: (u: uPlot) => void;
-  readonly onCursor: (index: number | null) => void;
+  readonly onCursor: (u: uPlot) => void;
 }
 
 /** The options of a chart; they change only with the set of lines, the theme or the size of the text. */
@@ -32,7 +31,6 @@ export function chartOptions(shape: ChartShape): uPlot.Options {
       y: false,
       drag: { x: false, y: false },
       points: { size: 7, width: 2, fill: palette.surface },
-      sync: { key: shape.syncKey, scales: ["x", null] },
     },
     scales: { x: { time: true, range: shape.rangeX }, y: { range: shape.rangeY } },
     axes: [
@@ -68,11 +66,7 @@ export function chartOptions(shape: ChartShape): uPlot.Options {
     ],
     hooks: {
       draw: [shape.onDraw],
-      setCursor: [
-        (u) => {
-          shape.onCursor(u.cursor.idx ?? null);
-        },
-      ],
+      setCursor: [shape.onCursor],
     },
   };
 }

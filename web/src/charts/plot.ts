@@ -1,10 +1,9 @@
 // One uPlot instance and what it draws from: made once, fed each tick, and made anew only for other lines or colours.
 import uPlot from "uplot";
-import { clockTime } from "../format/time";
 import { show } from "../format/number";
-import { ladder, pickScale, type Scale } from "../format/scale";
+import type { Scale } from "../format/scale";
 import type { Thresholds, TrendDef } from "../api/types";
-import type { TrendData } from "../select/trends";
+import type { Line, TrendData } from "../select/trends";
 import { t } from "../strings";
 import { drawEndLabels, drawHatch, drawMarks, labelFont, labelIndent, type Mark } from "./draw";
 import { chartOptions } from "./options";
@@ -14,14 +13,10 @@ import { axisParts, softTop, type SoftTop } from "./range";
 export interface PlotInput {
   readonly data: TrendData;
   readonly stepMs: number;
+  /** Of the value axis. */
+  readonly scale: Scale;
   /** Right edge of the time axis; later than the newest window once data is late. */
   readonly viewTo: number;
-}
-
-/** What the cursor points at: a time, and the value of each line. */
-export interface CursorAt {
-  readonly time: string;
-  readonly values: readonly number[];
 }
 
 export class Plot {
@@ -30,8 +25,8 @@ export class Plot {
   readonly #axisBase: number;
   #input: PlotInput;
   #top: SoftTop | null = null;
-  #scale: Scale | undefined;
   #cursor: number | null = null;
+  #pointed = false;
 
   constructor(
     box: HTMLElement,
@@ -39,8 +34,7 @@ export class Plot {
     limits: Thresholds,
     palette: Palette,
     input: PlotInput,
-    syncKey: string,
-    onCursor: (at: CursorAt | null) => void,
+    onPoint: (end: number | null) => void,
   ) {
     this.#trend = trend;
     this.#input = input;
@@ -54,9 +48,8 @@ export class Plot {
       width: box.clientWidth,
       height: box.clientHeight,
       gutter,
-      slots: input.data.lines.map((line) => line.slot),
+      slots: drawn(input.data).map((line) => line.slot),
       palette,
-      syncKey,
       formatY: (value) => this.#axisText(value),
       splitsY: () => this.#splits(),
       rangeX: () => this.#rangeX(),
@@ -71,14 +64,22 @@ export class Plot {
           palette,
           gutter - labelIndent * palette.fontPx,
         );
+        this.#placeCursor(u);
       },
-      onCursor: (index) => {
-        this.#cursor = index;
-        onCursor(this.#at(index));
+      onCursor: (u) => {
+        const seconds = u.data[0][u.cursor.idx ?? -1];
+        if (this.#pointed) onPoint(seconds === undefined ? null : seconds * 1000);
       },
     });
     this.#u = new uPlot(options, this.#columns(), box);
     this.#u.root.setAttribute("aria-hidden", "true");
+    this.#u.over.addEventListener("mouseenter", () => {
+      this.#pointed = true;
+    });
+    this.#u.over.addEventListener("mouseleave", () => {
+      this.#pointed = false;
+      onPoint(null);
+    });
   }
 
   update(input: PlotInput): void {
@@ -91,33 +92,21 @@ export class Plot {
     if (width > 0 && height > 0 && (width !== this.#u.width || height !== this.#u.height)) this.#u.setSize({ width, height });
   }
 
-  /** Moves the cursor by a number of windows, from the newest where there is none; all charts of the page follow. */
-  moveCursor(by: number): void {
-    const count = this.#u.data[0].length;
-    const index = Math.min(count - 1, Math.max(0, (this.#cursor ?? count) + by));
-    const x = this.#u.data[0][index];
-    if (x === undefined) return;
-    this.#setCursor(this.#u.valToPos(x, "x"), this.#u.over.clientHeight / 2);
+  /** Stands the cursor at a window's end, and keeps it there while the data moves on; null takes it away. */
+  showCursor(end: number | null): void {
+    this.#cursor = end;
+    this.#placeCursor(this.#u);
   }
 
-  hideCursor(): void {
-    this.#setCursor(-10, -10);
-  }
-
-  /** Moves the cursor here and in the charts in step with this one; uPlot's types leave its third argument out. */
-  #setCursor(left: number, top: number): void {
-    const u = this.#u as { setCursor(at: { left: number; top: number }, fire: boolean, publish: boolean): void };
-    u.setCursor({ left, top }, true, true);
+  /** Under a pointer the cursor is the pointer's. */
+  #placeCursor(u: uPlot): void {
+    if (this.#pointed) return;
+    const left = this.#cursor === null ? -10 : u.valToPos(this.#cursor / 1000, "x");
+    u.setCursor({ left, top: left < 0 ? -10 : u.over.clientHeight / 2 }, false);
   }
 
   destroy(): void {
     this.#u.destroy();
-  }
-
-  #at(index: number | null): CursorAt | null {
-    const seconds = index === null ? undefined : this.#u.data[0][index];
-    if (index === null || seconds === undefined) return null;
-    return { time: clockTime(seconds * 1000), values: this.#input.data.lines.map((line) => line.values[index] ?? NaN) };
   }
 
   get #low(): number {
@@ -139,7 +128,6 @@ export class Plot {
   #refit(): void {
     const largest = this.#input.data.lines.reduce((high, line) => line.values.reduce((h, v) => (v > h ? v : h), high), 0);
     this.#top = softTop(this.#top, largest, this.#input.viewTo, this.#axisBase);
-    this.#scale = pickScale(ladder(this.#trend.format, this.#trend.unit), this.#high, this.#scale);
   }
 
   #splits(): number[] {
@@ -149,8 +137,7 @@ export class Plot {
   }
 
   #axisText(value: number): string {
-    const scale = this.#scale ?? { factor: 1, unit: "" };
-    const inUnit = value / scale.factor;
+    const inUnit = value / this.#input.scale.factor;
     return show(Math.round(inUnit * 1000) / 1000, "number", { factor: 1, unit: "" }).text.replace(/([.,]\d)0$/, "$1");
   }
 
@@ -158,9 +145,12 @@ export class Plot {
     const { data, stepMs } = this.#input;
     const count = data.lines[0]?.values.length ?? 0;
     const x = Float64Array.from({ length: count }, (_, i) => (data.first + i * stepMs) / 1000);
-    return [x, ...data.lines.map((line) => Array.from(line.values, (v) => (Number.isNaN(v) ? null : v)))] as uPlot.AlignedData;
+    return [x, ...drawn(data).map((line) => Array.from(line.values, (v) => (Number.isNaN(v) ? null : v)))] as uPlot.AlignedData;
   }
 }
+
+/** The lines in the order they are drawn: the first one last, so that none lies on it. */
+const drawn = (data: TrendData): Line[] => [...data.lines].reverse();
 
 /** The room the names of the lines need, but no more than a quarter of the chart. */
 function gutterFor(box: HTMLElement, labels: readonly string[], palette: Palette): number {

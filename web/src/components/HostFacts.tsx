@@ -1,22 +1,19 @@
 import type { JSX } from "preact";
 import type { Agent } from "../api/types";
 import { sinceTime, span } from "../format/time";
+import { hostFacts } from "../select/facts";
 import { t } from "../strings";
 
 /** What the host says of itself, in one quiet line. */
 export function HostFacts({ agent, nowMs }: { readonly agent: Agent | undefined; readonly nowMs: number }): JSX.Element {
   if (agent === undefined) return <dl class="facts" />;
-  const facts = [
-    ...Object.entries(agent.labels),
-    ...Object.entries(agent.attributes).filter(([name]) => name !== "host.name"),
-  ];
   return (
     <dl class="facts">
       <div>
         <dt class="sr">{t.statusColumn}</dt>
         <dd>{agent.connected ? `${t.connected}, ${t.every(span(agent.intervalMs))}` : t.lastSeen(sinceTime(agent.lastSeen, nowMs))}</dd>
       </div>
-      {facts.map(([name, value]) => (
+      {hostFacts(agent, nowMs).map(([name, value]) => (
         <div key={name}>
           <dt>{name}</dt>
           <dd>{value}</dd>

@@ -1,11 +1,12 @@
 import type { JSX } from "preact";
-import { useEffect, useLayoutEffect, useRef, useState } from "preact/hooks";
+import { useEffect, useLayoutEffect, useMemo, useRef, useState } from "preact/hooks";
 import type { Thresholds, TrendDef } from "../api/types";
 import { readPalette } from "../charts/palette";
-import { Plot, type CursorAt, type PlotInput } from "../charts/plot";
+import { Plot, type PlotInput } from "../charts/plot";
 import type { BackfillState } from "../data/backfill";
 import { plain } from "../format/number";
-import { ladder, pickScale } from "../format/scale";
+import { ladder, pickScale, type Scale } from "../format/scale";
+import { clockTime } from "../format/time";
 import { summarize } from "../select/summary";
 import type { TrendData } from "../select/trends";
 import { t } from "../strings";
@@ -22,24 +23,29 @@ export interface TrendProps {
   readonly backfill: BackfillState;
   readonly themeChanges: number;
   readonly old: boolean;
+  /** End of the window the cursor of all charts stands at, or null. */
+  readonly cursor: number | null;
+  readonly onCursor: (end: number | null) => void;
 }
 
 export function TrendChart(props: TrendProps): JSX.Element {
   const { trend, data, rangeName, backfill } = props;
   const [asTable, setAsTable] = useState(false);
-  const [cursor, setCursor] = useState<CursorAt | null>(null);
-  const summary = summarize(trend, data);
+  const cursor = props.cursor !== null && props.cursor >= data.first && props.cursor <= data.last ? props.cursor : null;
+  const summary = useMemo(() => summarize(trend, data), [trend, data]);
   const titleId = `trend-${trend.id}`;
-  const { unit } = pickScale(ladder(trend.format, trend.unit), trend.max ?? summary.peak);
-  const shown = data.total > data.lines.length ? `${t.shownOf(data.lines.length, data.total)}: ` : "";
-  const note = backfill.kind === "error" && !props.old ? t.historyFailed(backfill.message) : shown + summary.text;
+  const kept = useRef<Scale>(undefined);
+  const scale = pickScale(ladder(trend.format, trend.unit), trend.max ?? summary.peak, kept.current);
+  kept.current = scale;
+  const shown = data.total > data.lines.length ? `${t.shownOf(data.lines.length, data.total)}, ` : "";
+  const note = backfill.kind === "error" && !props.old ? t.historyFailed(backfill.message) : shown + summary.short;
   const empty = data.lines.every((line) => line.values.every(Number.isNaN));
   return (
     <figure class="trend" aria-labelledby={titleId} data-trend={trend.id} data-old={props.old}>
       <figcaption>
         <h3 id={titleId}>
           {trend.title}
-          {unit !== "" && <span class="meta">, {unit}</span>}
+          {scale.unit !== "" && <span class="meta">, {scale.unit}</span>}
         </h3>
         <button
           type="button"
@@ -48,21 +54,20 @@ export function TrendChart(props: TrendProps): JSX.Element {
           title={asTable ? t.showChart : t.showTable}
           onClick={() => {
             setAsTable(!asTable);
-            setCursor(null);
           }}
         >
           {asTable ? <ChartIcon /> : <TableIcon />}
           <span class="sr">{t.showTable}</span>
         </button>
         <p class="readout">
-          {cursor === null ? <span class="meta">{note}</span> : <Readout trend={trend} data={data} cursor={cursor} />}
+          {cursor === null ? <span class="meta">{note}</span> : <Readout trend={trend} data={data} stepMs={props.stepMs} end={cursor} />}
         </p>
       </figcaption>
       {asTable ? (
         <TrendTable trend={trend} data={data} stepMs={props.stepMs} />
       ) : (
         <div class="plot-box">
-          <Canvas {...props} label={t.chartAria(trend.title, rangeName, summary.text)} onCursor={setCursor} />
+          <Canvas {...props} cursor={cursor} scale={scale} label={t.chartAria(trend.title, rangeName, summary.text)} />
           {empty && <p class="plot-note">{backfill.kind === "loading" ? t.chartLoading : t.chartEmpty}</p>}
         </div>
       )}
@@ -70,14 +75,22 @@ export function TrendChart(props: TrendProps): JSX.Element {
   );
 }
 
-function Readout({ trend, data, cursor }: { readonly trend: TrendDef; readonly data: TrendData; readonly cursor: CursorAt }): JSX.Element {
+interface ReadoutProps {
+  readonly trend: TrendDef;
+  readonly data: TrendData;
+  readonly stepMs: number;
+  readonly end: number;
+}
+
+function Readout({ trend, data, stepMs, end }: ReadoutProps): JSX.Element {
+  const index = Math.round((end - data.first) / stepMs);
   return (
     <>
-      <time>{cursor.time}</time>
-      {data.lines.map((line, i) => (
+      <time>{clockTime(end)}</time>
+      {data.lines.map((line) => (
         <span key={line.id} class="readout-value">
           <i class={`key key-${line.slot + 1}`} aria-hidden="true" />
-          {line.label} <b>{plain(cursor.values[i] ?? NaN, trend.format, trend.unit)}</b>
+          {line.label} <b>{plain(line.values[index] ?? NaN, trend.format, trend.unit)}</b>
         </span>
       ))}
     </>
@@ -86,21 +99,21 @@ function Readout({ trend, data, cursor }: { readonly trend: TrendDef; readonly d
 
 interface CanvasProps extends TrendProps {
   readonly label: string;
-  readonly onCursor: (at: CursorAt | null) => void;
+  readonly scale: Scale;
 }
 
-function Canvas({ trend, limits, data, stepMs, viewTo, themeChanges, label, onCursor }: CanvasProps): JSX.Element {
+function Canvas({ trend, limits, data, stepMs, viewTo, themeChanges, label, scale, cursor, onCursor }: CanvasProps): JSX.Element {
   const box = useRef<HTMLDivElement>(null);
   const plot = useRef<Plot | null>(null);
   const visible = useRef(true);
-  const newest = useRef<PlotInput>({ data, stepMs, viewTo });
-  newest.current = { data, stepMs, viewTo };
+  const newest = useRef<PlotInput>({ data, stepMs, viewTo, scale });
+  newest.current = { data, stepMs, viewTo, scale };
   const shape = data.lines.map((line) => `${line.slot}${line.id}${line.label}`).join("\n");
 
   useLayoutEffect(() => {
     if (box.current === null) return undefined;
     const element = box.current;
-    const made = new Plot(element, trend, limits, readPalette(element), newest.current, "trends", onCursor);
+    const made = new Plot(element, trend, limits, readPalette(element), newest.current, onCursor);
     plot.current = made;
     const resizes = new ResizeObserver(() => {
       made.resize(element.clientWidth, element.clientHeight);
@@ -109,9 +122,15 @@ function Canvas({ trend, limits, data, stepMs, viewTo, themeChanges, label, onCu
       visible.current = entries.at(-1)?.isIntersecting ?? true;
       if (visible.current) made.update(newest.current);
     });
+    // Paper shows what the screen does not.
+    const print = (): void => {
+      made.update(newest.current);
+    };
+    addEventListener("beforeprint", print);
     resizes.observe(element);
     views.observe(element);
     return () => {
+      removeEventListener("beforeprint", print);
       resizes.disconnect();
       views.disconnect();
       made.destroy();
@@ -124,10 +143,16 @@ function Canvas({ trend, limits, data, stepMs, viewTo, themeChanges, label, onCu
     if (visible.current) plot.current?.update(newest.current);
   }, [data, viewTo]);
 
+  useEffect(() => {
+    plot.current?.showCursor(cursor);
+  }, [cursor, shape, themeChanges, trend]);
+
   const press = (event: KeyboardEvent): void => {
     const by = { ArrowLeft: -1, ArrowRight: 1, PageUp: -60, PageDown: 60 }[event.key];
-    if (by !== undefined) plot.current?.moveCursor(by * (event.shiftKey ? 10 : 1));
-    else if (event.key === "Escape") plot.current?.hideCursor();
+    if (by !== undefined) {
+      const end = (cursor ?? data.last + stepMs) + by * (event.shiftKey ? 10 : 1) * stepMs;
+      onCursor(Math.min(data.last, Math.max(data.first, end)));
+    } else if (event.key === "Escape") onCursor(null);
     else return;
     event.preventDefault();
   };

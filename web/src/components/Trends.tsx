@@ -1,10 +1,10 @@
 import type { JSX } from "preact";
-import { useRef } from "preact/hooks";
+import { useRef, useState } from "preact/hooks";
 import type { Dashboard, Thresholds } from "../api/types";
 import type { BackfillState } from "../data/backfill";
 import type { Grid } from "../data/grid";
 import { useHold } from "../lib/hold";
-import { noMemory, trendData, type TrendData, type TrendMemory } from "../select/trends";
+import { noMemory, trendData, unmeasured, type TrendData, type TrendMemory } from "../select/trends";
 import { t } from "../strings";
 import { TrendChart } from "./TrendChart";
 
@@ -26,12 +26,15 @@ export interface TrendsProps {
 const kioskTrends = 2;
 /** Thresholds are drawn where a line shows the very measure a tile judges. */
 const noLimits: Thresholds = { warn: null, crit: null };
+const noData: TrendData = { lines: [], total: 0, first: 0, last: 0 };
 
 export function Trends(props: TrendsProps): JSX.Element {
   const { dashboard, kiosk, rangeName } = props;
   const [held, handlers] = useHold(!kiosk);
+  const [cursor, setCursor] = useState<number | null>(null);
   const drawn = useDrawn(props, held);
-  const trends = kiosk ? dashboard.trends.slice(0, kioskTrends) : dashboard.trends;
+  const trends = (kiosk ? dashboard.trends.slice(0, kioskTrends) : dashboard.trends).filter((trend) => !drawn.unmeasured.has(trend.id));
+  const absent = dashboard.trends.filter((trend) => drawn.unmeasured.has(trend.id)).map((trend) => trend.title);
   return (
     <section class="trends" aria-labelledby="trends-title">
       <header class="section-head">
@@ -44,16 +47,19 @@ export function Trends(props: TrendsProps): JSX.Element {
             key={trend.id}
             trend={trend}
             limits={dashboard.tiles.find((tile) => trend.lines.some((line) => line.query === tile.query)) ?? noLimits}
-            data={drawn.data.get(trend.id) ?? { lines: [], total: 0, first: 0, last: 0 }}
+            data={drawn.data.get(trend.id) ?? noData}
             stepMs={dashboard.stepMs}
             viewTo={drawn.viewTo}
             rangeName={t.lastRange(rangeName)}
             backfill={props.backfill}
             themeChanges={props.themeChanges}
             old={props.old}
+            cursor={cursor}
+            onCursor={setCursor}
           />
         ))}
       </div>
+      {absent.length > 0 && !kiosk && <p class="absent meta">{t.neverMeasured(absent)}</p>}
     </section>
   );
 }
@@ -62,12 +68,14 @@ interface Drawn {
   readonly revision: number;
   readonly viewTo: number;
   readonly data: ReadonlyMap<string, TrendData>;
+  /** Trends of what this host does not measure: they take no room. */
+  readonly unmeasured: ReadonlySet<string>;
 }
 
 /** What the charts show: read anew with each revision, and kept while somebody looks closely. */
-function useDrawn({ dashboard, grid, viewEnd, revision, viewTo }: TrendsProps, held: boolean): Drawn {
+function useDrawn({ dashboard, grid, viewEnd, revision, viewTo, backfill }: TrendsProps, held: boolean): Drawn {
   const memory = useRef(new Map<string, TrendMemory>());
-  const drawn = useRef<Drawn>({ revision: -1, viewTo: 0, data: new Map() });
+  const drawn = useRef<Drawn>({ revision: -1, viewTo: 0, data: new Map(), unmeasured: new Set() });
   if (held && drawn.current.revision >= 0) return drawn.current;
   if (drawn.current.revision !== revision) {
     const data = new Map<string, TrendData>();
@@ -76,7 +84,8 @@ function useDrawn({ dashboard, grid, viewEnd, revision, viewTo }: TrendsProps, h
       memory.current.set(trend.id, remembered);
       data.set(trend.id, next);
     }
-    drawn.current = { revision, viewTo, data };
+    const absent = backfill.kind === "loading" ? drawn.current.unmeasured : unmeasured(data, dashboard.stepMs);
+    drawn.current = { revision, viewTo, data, unmeasured: absent };
   } else if (drawn.current.viewTo !== viewTo) {
     drawn.current = { ...drawn.current, viewTo };
   }

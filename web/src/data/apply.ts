@@ -1,44 +1,67 @@
 // How frames and history become windows of the grid. Windows are named by their end, so nothing can be counted twice:
 // whatever comes again is written to the same place.
-import type { Columns, Frame, Gap, Group, History, Row, Snapshot, Tick } from "../api/types";
+import type { Columns, Frame, Gap, History, Row, Snapshot, Tick } from "../api/types";
 import { groupKey, type Grid } from "./grid";
 
 export function applySnapshot(grid: Grid, snapshot: Snapshot): void {
   grid.advance(snapshot.end);
   for (const [query, columns] of Object.entries(snapshot.queries)) {
     grid.setGroups(query, columns.groups);
-    fill(grid, query, columns, (i) => snapshot.since + i * grid.stepMs);
+    // A missing value never wipes out one that history gave.
+    columns.values.forEach((row, g) => {
+      eachPresent(row, (i, value) => {
+        grid.put(query, groupKey(columns.groups[g] ?? {}), snapshot.since + i * grid.stepMs, value);
+      });
+    });
   }
-  grid.mark(snapshot.since, snapshot.end, true);
+  grid.mark(snapshot.since, snapshot.end, "stream");
 }
 
-/** Applies a tick, and returns whether it was new. Ticks the hub left out held nothing: their windows are known to be empty. */
-export function applyTick(grid: Grid, tick: Tick): boolean {
-  if (tick.end <= grid.end) return false;
-  const first = grid.end === 0 ? tick.end : grid.end + grid.stepMs;
+/**
+ * Applies a tick. Ticks the hub left out held nothing: their windows are known to be empty. History may have been ahead of
+ * the stream; such a tick is applied all the same, for the next ones' values are in the order of its groups.
+ */
+export function applyTick(grid: Grid, tick: Tick): void {
+  const first = grid.end === 0 ? tick.end : Math.min(tick.end, grid.end + grid.stepMs);
   grid.advance(tick.end);
-  grid.mark(first, tick.end, true);
+  grid.mark(first, tick.end, "stream");
   applyFrame(grid, tick);
   for (const amended of tick.amend) amend(grid, amended);
-  return true;
 }
 
-/** Forgets that the windows of a gap are known, so that history is asked for them. */
+/** Windows before a break of the stream that it did not get to amend. */
+export const unsettledWindows = 10;
+
+/** Makes the windows of a gap unknown, so that history is asked for them, and has history settle those before it. */
 export function applyGap(grid: Grid, gap: Gap): void {
-  grid.mark(gap.from, gap.to, false);
+  for (let end = gap.from - unsettledWindows * grid.stepMs; end < gap.from; end += grid.stepMs) {
+    if (grid.known(end)) grid.mark(end, end, "history");
+  }
+  grid.mark(gap.from, gap.to, "nobody");
 }
 
-/** Fills in what history has. The stream's groups stay as they are: history may name hosts that left. */
+/**
+ * Fills in what history has. Values of the stream stay: history carries a last value over windows whose samples are not
+ * stored yet. The stream's groups stay as they are, too: history may name hosts that left.
+ */
 export function applyHistory(grid: Grid, history: History): void {
   const newest = history.ends.at(-1);
   if (newest === undefined) return;
   if (grid.end === 0) grid.advance(newest);
   const seen = new Set<number>();
   for (const [query, columns] of Object.entries(history.queries)) {
-    fill(grid, query, columns, (i) => history.ends[i] ?? 0, seen);
+    columns.groups.forEach((group, g) => {
+      const key = groupKey(group);
+      eachPresent(columns.values[g] ?? [], (i, value) => {
+        const end = history.ends[i] ?? 0;
+        seen.add(end);
+        if (grid.teller(end) !== "stream" || Number.isNaN(grid.value(query, key, end))) grid.put(query, key, end, value);
+      });
+    });
+    grid.name(query, columns.groups);
     if (grid.groups(query).length === 0) grid.setGroups(query, columns.groups);
   }
-  for (const end of seen) grid.mark(end, end, true);
+  for (const end of seen) if (!grid.known(end)) grid.mark(end, end, "history");
 }
 
 function applyFrame(grid: Grid, frame: Frame): void {
@@ -61,17 +84,6 @@ function amend(grid: Grid, frame: Frame): void {
       if (key !== undefined) grid.put(query, key, frame.end, value ?? NaN);
     });
   }
-}
-
-/** Writes the values that are there. A missing one never wipes out a value that came by the other way. */
-function fill(grid: Grid, query: string, columns: Columns, endOf: (i: number) => number, seen?: Set<number>): void {
-  columns.groups.forEach((group: Group, g) => {
-    const key = groupKey(group);
-    eachPresent(columns.values[g] ?? [], (i, value) => {
-      grid.put(query, key, endOf(i), value);
-      seen?.add(endOf(i));
-    });
-  });
 }
 
 function eachPresent(row: Row, visit: (i: number, value: number) => void): void {

@@ -34,7 +34,8 @@ const enough = 0.5;
 
 /** Compares the windows after `splitMs` with those up to it; only ungrouped queries can be compared. */
 export function compare(history: History, query: string, splitMs: number): Comparison {
-  const row = history.queries[query]?.values[0] ?? [];
+  const told = anythingTold(history);
+  const row = (history.queries[query]?.values[0] ?? []).map((v, i) => (told[i] === true ? v : null));
   const before = history.ends.map((end) => end <= splitMs);
   const half = (old: boolean): { values: number[]; slots: number } => {
     const slots = before.filter((b) => b === old).length;
@@ -42,6 +43,12 @@ export function compare(history: History, query: string, splitMs: number): Compa
   };
   const previous = half(true);
   return { current: mean(half(false)), previous: mean(previous), normal: middle(previous.values) };
+}
+
+/** Which windows hold anything but counts of nothing: those before the first data are no zeros to compare with. */
+function anythingTold({ ends, queries }: History): boolean[] {
+  const rows = Object.values(queries).flatMap((columns) => columns.values);
+  return ends.map((_, i) => rows.some((row) => (row[i] ?? 0) !== 0));
 }
 
 function mean({ values, slots }: { values: readonly number[]; slots: number }): number | null {

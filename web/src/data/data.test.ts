@@ -3,7 +3,6 @@ import { HttpError } from "../api/http";
 import type { Group, History, Row, Snapshot, Tick } from "../api/types";
 import { applyGap, applyHistory, applySnapshot, applyTick, snapshotOf } from "./apply";
 import { Backfill, holes, type BackfillState, type Range } from "./backfill";
-import { compare, stepFor } from "./compare";
 import { Grid, groupKey } from "./grid";
 
 const newGrid = (depth = 100): Grid => new Grid({ stepMs: 1000, depth, deep: new Set(["cpu", "hosts"]) });
@@ -68,11 +67,30 @@ describe("stream frames", () => {
   it("joins a snapshot and ticks, once each", () => {
     const grid = newGrid();
     applySnapshot(grid, snapshot(1000, [1, null, 3]));
-    expect(applyTick(grid, tick(4000, 4))).toBe(true);
-    expect(applyTick(grid, tick(4000, 99))).toBe(false);
-    expect(applyTick(grid, tick(3000, 99))).toBe(false);
+    applyTick(grid, tick(4000, 4));
+    applyTick(grid, tick(4000, 4));
     expect(read(grid, 1000, 4000)).toEqual([1, null, 3, 4]);
     expect(grid.newest).toBe(4000);
+  });
+
+  it("does not let history undo what the stream gave, but settle what came before a gap", () => {
+    const grid = newGrid();
+    applySnapshot(grid, snapshot(1000, [1, 2, null]));
+    const late: History = { stepMs: 1000, ends: [1000, 2000, 3000], queries: { cpu: { groups: [{}], values: [[1, 1, 3]] } } };
+    applyHistory(grid, late);
+    expect(read(grid, 1000, 3000)).toEqual([1, 2, 3]);
+    applyGap(grid, { type: "gap", from: 3000, to: 5000 });
+    applyHistory(grid, { ...late, queries: { cpu: { groups: [{}], values: [[1, 7, 3]] } } });
+    expect(read(grid, 1000, 3000)).toEqual([1, 7, 3]);
+  });
+
+  it("follows the groups of a tick that history was ahead of", () => {
+    const grid = newGrid();
+    const of = (...names: string[]) => names.map((agent) => ({ agent }));
+    applyHistory(grid, { stepMs: 1000, ends: [5000], queries: { hosts: { groups: of("b"), values: [[2]] } } });
+    applyTick(grid, { type: "tick", end: 4000, values: { hosts: [1, 2] }, groups: { hosts: of("a", "b") }, amend: [] });
+    applyTick(grid, { type: "tick", end: 6000, values: { hosts: [10, 20] }, groups: {}, amend: [] });
+    expect([grid.value("hosts", "agent=a", 6000), grid.value("hosts", "agent=b", 6000)]).toEqual([10, 20]);
   });
 
   it("keeps windows without values as known and missing", () => {
@@ -244,26 +262,5 @@ describe("backfill", () => {
     backfill.request({ first: 1000, last: 3000 }, false);
     await vi.advanceTimersByTimeAsync(100_000);
     expect(asked).toHaveLength(1);
-  });
-});
-
-describe("comparison", () => {
-  it("takes the means of both halves, and what was normal before", () => {
-    const values = [...Array<number>(10).fill(10), ...Array<number>(10).fill(15)];
-    expect(compare(history(1000, values), "cpu", 10_000)).toEqual({ current: 15, previous: 10, normal: { low: 10, high: 10 } });
-  });
-
-  it("does not compare with next to nothing", () => {
-    const values = [...Array<null>(9).fill(null), 10, ...Array<number>(10).fill(15)];
-    expect(compare(history(1000, values), "cpu", 10_000)).toEqual({ current: 15, previous: null, normal: null });
-    expect(compare(history(1000, []), "cpu", 10_000)).toEqual({ current: null, previous: null, normal: null });
-    expect(compare(history(1000, values), "other", 10_000).current).toBeNull();
-  });
-
-  it("takes the finest step the hub knows that is coarse enough", () => {
-    expect(stepFor(1_800_000, 200)[0]).toBe("10s");
-    expect(stepFor(60_000, 200)[0]).toBe("1s");
-    expect(stepFor(86_400_000, 200)[0]).toBe("15m");
-    expect(stepFor(1e15, 200)[0]).toBe("1d");
   });
 });

@@ -22,11 +22,17 @@ const shallow = 60;
 /** Groups of one query that remember a whole chart. A chart draws five; a table of thousands needs the newest values only. */
 const deepGroups = 32;
 
+/** Who told of a window. The stream amends what it gave; history may not have heard of the newest samples yet. */
+export type Teller = "nobody" | "history" | "stream";
+const tellers: readonly Teller[] = ["nobody", "history", "stream"];
+
 interface QueryRings {
   groups: readonly Group[];
   keys: readonly string[];
   current: ReadonlySet<string>;
   rings: Map<string, Float64Array>;
+  /** What the keys of the rings stand for. */
+  named: Map<string, Group>;
 }
 
 export class Grid {
@@ -38,14 +44,15 @@ export class Grid {
   newest = 0;
 
   readonly #deep: ReadonlySet<string>;
-  readonly #known: Uint8Array;
+  /** Indexes of tellers, by window. */
+  readonly #told: Uint8Array;
   readonly #queries = new Map<string, QueryRings>();
 
   constructor(shape: GridShape) {
     this.stepMs = shape.stepMs;
     this.depth = shape.depth;
     this.#deep = shape.deep;
-    this.#known = new Uint8Array(shape.depth);
+    this.#told = new Uint8Array(shape.depth);
   }
 
   /** The groups of a query as the hub last listed them. */
@@ -62,13 +69,32 @@ export class Grid {
     return this.#queries.get(query)?.current.has(key) ?? false;
   }
 
+  /** The same, and those that left but have a value since `first`: what a chart has lines of. */
+  groupsSince(query: string, first: number): readonly Group[] {
+    const entry = this.#queries.get(query);
+    if (entry === undefined) return [];
+    const left = [...entry.named].filter(([key]) => !entry.current.has(key) && this.read(query, key, first, this.end).some((v) => !Number.isNaN(v)));
+    return left.length === 0 ? entry.groups : [...entry.groups, ...left.map(([, group]) => group)];
+  }
+
   /** Replaces a query's list of groups. Rings of groups that left are kept while they hold something a chart still shows. */
   setGroups(query: string, groups: readonly Group[]): void {
-    const rings = this.#queries.get(query)?.rings ?? new Map<string, Float64Array>();
-    const keys = groups.map(groupKey);
-    const current = new Set(keys);
-    this.#queries.set(query, { groups, keys, current, rings });
-    for (const [key, ring] of rings) if (!current.has(key) && ring.every(Number.isNaN)) rings.delete(key);
+    const entry = this.#entry(query);
+    entry.groups = groups;
+    entry.keys = groups.map(groupKey);
+    entry.current = new Set(entry.keys);
+    this.name(query, groups);
+    for (const key of entry.named.keys()) {
+      if (entry.current.has(key) || entry.rings.get(key)?.some((v) => !Number.isNaN(v)) === true) continue;
+      entry.rings.delete(key);
+      entry.named.delete(key);
+    }
+  }
+
+  /** Says what keys stand for that the hub does not list now: history knows groups that left. */
+  name(query: string, groups: readonly Group[]): void {
+    const { named } = this.#entry(query);
+    for (const group of groups) named.set(groupKey(group), group);
   }
 
   /** Makes `end` the newest window; the windows it steps over are missing, and unknown until marked. */
@@ -76,7 +102,7 @@ export class Grid {
     if (end <= this.end) return;
     const steps = this.end === 0 ? Infinity : (end - this.end) / this.stepMs;
     for (const { rings } of this.#queries.values()) for (const ring of rings.values()) this.#clear(ring, end, steps, NaN);
-    this.#clear(this.#known, end, steps, 0);
+    this.#clear(this.#told, end, steps, 0);
     this.end = end;
   }
 
@@ -101,15 +127,19 @@ export class Grid {
     return out;
   }
 
-  /** Says whether the windows first..last are known: given by the stream, or found in history. */
-  mark(first: number, last: number, known: boolean): void {
+  /** Says who told of the windows first..last. */
+  mark(first: number, last: number, by: Teller): void {
     for (let end = Math.max(first, this.oldest); end <= Math.min(last, this.end); end += this.stepMs) {
-      this.#known[this.#slot(end, this.depth)] = known ? 1 : 0;
+      this.#told[this.#slot(end, this.depth)] = tellers.indexOf(by);
     }
   }
 
+  teller(end: number): Teller {
+    return (this.#holds(end, this.depth) ? tellers[this.#told[this.#slot(end, this.depth)] ?? 0] : undefined) ?? "nobody";
+  }
+
   known(end: number): boolean {
-    return this.#holds(end, this.depth) && this.#known[this.#slot(end, this.depth)] === 1;
+    return this.teller(end) !== "nobody";
   }
 
   /** End of the oldest window remembered. */
@@ -125,8 +155,7 @@ export class Grid {
   }
 
   #ring(query: string, key: string): Float64Array {
-    let entry = this.#queries.get(query);
-    if (entry === undefined) this.#queries.set(query, (entry = { groups: [], keys: [], current: new Set(), rings: new Map() }));
+    const entry = this.#entry(query);
     let ring = entry.rings.get(key);
     if (ring === undefined) {
       const deep = this.#deep.has(query) && entry.rings.size < deepGroups;
@@ -134,6 +163,12 @@ export class Grid {
       entry.rings.set(key, ring);
     }
     return ring;
+  }
+
+  #entry(query: string): QueryRings {
+    let entry = this.#queries.get(query);
+    if (entry === undefined) this.#queries.set(query, (entry = { groups: [], keys: [], current: new Set(), rings: new Map(), named: new Map() }));
+    return entry;
   }
 
   #clear(ring: Float64Array | Uint8Array, end: number, steps: number, empty: number): void {

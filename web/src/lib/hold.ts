@@ -3,7 +3,7 @@ import { useEffect, useRef, useState } from "preact/hooks";
 export interface HoldHandlers {
   readonly onPointerMove?: (event: PointerEvent) => void;
   readonly onPointerLeave?: () => void;
-  readonly onKeyDown?: () => void;
+  readonly onKeyDown?: (event: KeyboardEvent) => void;
   readonly onFocusOut?: () => void;
 }
 
@@ -29,5 +29,9 @@ export function useHold(enabled: boolean): [boolean, HoldHandlers] {
     if (event.pointerType === "mouse" && event.target instanceof Element && event.target.closest(".plot") !== null) hold();
     else if (event.pointerType === "mouse") release();
   };
-  return [held, { onPointerMove: move, onPointerLeave: release, onKeyDown: hold, onFocusOut: release }];
+  const press = (event: KeyboardEvent): void => {
+    if (event.key === "Escape") release();
+    else hold();
+  };
+  return [held, { onPointerMove: move, onPointerLeave: release, onKeyDown: press, onFocusOut: release }];
 }

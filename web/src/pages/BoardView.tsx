@@ -101,7 +101,7 @@ export function BoardView({ board, dashboard, grid, kiosk }: BoardViewProps): JS
   const known = agents.find((a) => a.agent === agent);
   const empty = agent === null && state.agents?.length === 0 && newestMs === 0;
   return (
-    <div class="board" data-freshness={fresh.kind} data-old={old} data-paused={paused} data-tiles={dashboard.tiles.length}>
+    <div class="board" data-freshness={fresh.kind} data-old={old} data-paused={paused} data-tiles={dashboard.tiles.length} data-table={dashboard.table !== null}>
       <StatusStrip
         status={verdict}
         old={old}

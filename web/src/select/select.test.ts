@@ -7,9 +7,10 @@ import { levelOf, worst } from "./level";
 import { judge, latest } from "./read";
 import { status } from "./status";
 import { summarize } from "./summary";
+import { hostFacts } from "./facts";
 import { rowViews } from "./table";
 import { tileViews } from "./tiles";
-import { assignSlots, lineLabel, noMemory, trendData } from "./trends";
+import { assignSlots, lineLabel, noMemory, trendData, unmeasured } from "./trends";
 
 const limits = { warn: 0.8, crit: 0.95 };
 const start = Date.UTC(2026, 0, 5, 10, 41);
@@ -47,6 +48,13 @@ function gridOf(hosts: Readonly<Record<string, (i: number) => number | null>>, t
       by: { groups: Object.keys(hosts).map((name) => ({ agent: name })), values: Object.values(hosts).map((f) => indexes.map(f)) },
     },
   });
+  return grid;
+}
+
+/** As above, a few seconds on. */
+function longGrid(): Grid {
+  const grid = gridOf({ a: () => 0.1 });
+  grid.advance(start + 35_000);
   return grid;
 }
 
@@ -138,6 +146,31 @@ describe("status", () => {
   });
 });
 
+describe("facts of a host", () => {
+  it("are told as people say them, with the operator's labels first and what is unknown by its name", () => {
+    const told = hostFacts(
+      {
+        ...agent("web-1"),
+        labels: { region: "eu" },
+        attributes: {
+          "host.name": "web-1", "os.name": "debian", "os.version": "12.11", "os.description": "debian 12.11 (linux)", "os.kernel.version": "6.18",
+          "host.cpu.count": "2", "host.cpu.model.name": "AMD EPYC", "host.memory.size": "25276502016", "host.boot_time": new Date(start).toISOString(), rack: "7",
+        },
+      },
+      start + 60_000,
+    );
+    expect(told).toEqual([
+      ["region", "eu"], ["OS", "Debian 12.11"], ["Kernel", "6.18"], ["CPU", "2 × AMD EPYC"], ["Memory", "23.5\u202fGiB"], ["Booted", "10:41"], ["rack", "7"],
+    ]);
+  });
+
+  it("survive what no agent of ours would say", () => {
+    expect(hostFacts({ ...agent("a"), attributes: { "host.memory.size": "much", "host.boot_time": "once", "host.cpu.count": "1" } }, start)).toEqual([
+      ["CPU", "1 core"], ["Memory", "much"], ["Booted", "once"],
+    ]);
+  });
+});
+
 describe("table", () => {
   it("lists every host known, in the order of names, and tells missing from not measured", () => {
     const grid = gridOf({ "web-10": () => 0.5, "web-2": (i) => (i > 24 ? null : 0.5) });
@@ -193,12 +226,42 @@ describe("trends", () => {
   it("shows the five largest, and keeps them for a minute", () => {
     const grid = gridOf(Object.fromEntries(Array.from({ length: 8 }, (_, n) => [`h${n}`, () => n / 10])));
     const [data, memory] = trendData(many, grid, grid.end, 20_000, noMemory);
-    expect(data.lines.map((line) => line.label)).toEqual(["h3", "h4", "h5", "h6", "h7"]);
+    expect(data.lines.map((line) => line.label)).toEqual(["h7", "h6", "h5", "h4", "h3"]);
     expect(data.lines.map((line) => line.id)).toContain("by\nagent=h3");
     expect(data.total).toBe(8);
     expect(data.lines[0]?.values).toHaveLength(20);
     expect(new Set(data.lines.map((line) => line.slot)).size).toBe(5);
     expect(trendData(many, grid, grid.end + 30_000, 20_000, memory)[1]).toBe(memory);
+  });
+
+  it("changes a line only for one that clearly outweighs it, and in its place", () => {
+    const shape = (last: number): Grid => gridOf(Object.fromEntries([5, 4, 3, 2, 1, last].map((size, n) => [`h${n}`, () => size])));
+    const [, memory] = trendData(many, shape(0.5), start + 29_000, 20_000, noMemory);
+    const later = { ...memory, decidedAt: memory.decidedAt - 60_000 };
+    const labels = (last: number): string[] => trendData(many, shape(last), start + 29_000, 20_000, later)[0].lines.map((line) => line.label);
+    expect(labels(1.4)).toEqual(["h0", "h1", "h2", "h3", "h4"]);
+    expect(labels(1.6)).toEqual(["h0", "h1", "h2", "h3", "h5"]);
+  });
+
+  it("keeps the lines of groups that left while their values are in range, in their colours", () => {
+    const grid = gridOf({ a: () => 0.1, b: () => 0.2 });
+    const [before, memory] = trendData(many, grid, grid.end, 20_000, noMemory);
+    grid.setGroups("by", []);
+    const [without, kept] = trendData(many, grid, grid.end, 20_000, memory);
+    expect(without.lines.map((line) => [line.label, line.slot])).toEqual(before.lines.map((line) => [line.label, line.slot]));
+    grid.setGroups("by", [{ agent: "b" }]);
+    grid.advance(grid.end + 25_000);
+    expect(trendData(many, grid, grid.end, 20_000, kept)[0].lines.map((line) => [line.label, line.slot])).toEqual([["b", 1]]);
+  });
+
+  it("knows what is not measured once other things have been for a while", () => {
+    const [measured] = trendData(many, gridOf({ a: () => 0.1 }), start + 29_000, 60_000, noMemory);
+    const [nothing] = trendData(many, gridOf({}), start + 29_000, 60_000, noMemory);
+    const at = (last: typeof measured): string[] => [...unmeasured(new Map([["t", last], ["swap", nothing]]), 1000)];
+    expect(at(measured)).toEqual([]);
+    const [later] = trendData(many, longGrid(), start + 35_000, 60_000, noMemory);
+    expect(at(later)).toEqual(["swap"]);
+    expect([...unmeasured(new Map([["swap", nothing]]), 1000)]).toEqual([]);
   });
 
   it("leaves colours with their lines", () => {
@@ -219,6 +282,9 @@ describe("trends", () => {
     const grid = gridOf({ a: (i) => (i === 10 ? 0.9 : 0.2) });
     const [data] = trendData(many, grid, grid.end, 30_000, noMemory);
     expect(summarize(many, data).text).toBe("now 20.0\u202f%, peak 90.0\u202f% at 10:41:10");
+    expect(summarize(many, data).short).toBe("now 20.0\u202f%, peak 90.0\u202f% at 10:41");
+    const wide = gridOf(Object.fromEntries(["one", "two", "three", "four"].map((name) => [`host-${name}`, () => 0.2])));
+    expect(summarize(many, trendData(many, wide, wide.end, 30_000, noMemory)[0]).short).toBe("peak 20.0\u202f% at 10:41");
     const [none] = trendData(many, gridOf({ a: () => null }), grid.end, 30_000, noMemory);
     expect(summarize(many, none).text).toBe("No data in this range");
   });

@@ -2,14 +2,19 @@
 import type { TrendDef } from "../api/types";
 import { plain } from "../format/number";
 import { ladder, pickScale } from "../format/scale";
-import { clockTime } from "../format/time";
+import { clockTime, minuteTime } from "../format/time";
 import { t } from "../strings";
 import type { TrendData } from "./trends";
 
 export interface Summary {
   readonly text: string;
+  /** The same for the eye, without the lines' values where they would not fit. */
+  readonly short: string;
   readonly peak: number;
 }
+
+/** Characters that have room beside a title. */
+const fitting = 60;
 
 export function summarize(trend: TrendDef, data: TrendData): Summary {
   let peak = -Infinity;
@@ -21,13 +26,21 @@ export function summarize(trend: TrendDef, data: TrendData): Summary {
       peakAt = i;
     });
   }
-  if (peak === -Infinity) return { text: t.chartEmpty, peak: 0 };
+  if (peak === -Infinity) return { text: t.chartEmpty, short: t.chartEmpty, peak: 0 };
   const scale = pickScale(ladder(trend.format, trend.unit), peak);
   const text = (value: number): string => plain(value, trend.format, trend.unit, scale);
   const windows = data.lines[0]?.values.length ?? 1;
   const stepMs = windows > 1 ? (data.last - data.first) / (windows - 1) : 0;
   const newest = data.lines.map((line) => [line.label, line.values.findLast((v) => !Number.isNaN(v)) ?? NaN] as const);
   const single = newest.length === 1 ? newest[0] : undefined;
-  const now = single === undefined ? t.summaryLines(newest.map(([label, value]) => t.summaryNow(label, text(value)))) : text(single[1]);
-  return { text: t.summary(now, text(peak), clockTime(data.first + peakAt * stepMs)), peak };
+  const each = t.summaryLines(newest.map(([label, value]) => t.summaryNow(label, text(value))));
+  const now = single === undefined ? each : text(single[1]);
+  const at = data.first + peakAt * stepMs;
+  const brief = t.summaryPeak(text(peak), minuteTime(at));
+  const full = `${single === undefined ? each : t.summaryNow(t.now, now)}, ${brief}`;
+  return {
+    text: t.summary(now, text(peak), clockTime(at)),
+    short: full.length > fitting ? brief : full,
+    peak,
+  };
 }

@@ -64,15 +64,19 @@ function tileView(tile: TileDef, input: TileInput): TileView {
       change.kind === "unknown"
         ? t.deltaUnknown(period)
         : t.deltaTitle(period, text(comparison.current ?? NaN), text(comparison.previous ?? NaN)),
-    range: rangeText(period, show(lowest(all), tile.format, scale), show(highest(all), tile.format, scale), text(highest(all))),
+    range: rangeText(period, tile, lowest(all), highest(all)),
     spark,
     normal: comparison.normal,
   };
 }
 
-function rangeText(period: string, low: Shown, high: Shown, highWithUnit: string): string {
-  if (high.text === t.noData) return "";
-  return low.text === high.text ? t.rangeSteady(period, highWithUnit) : t.rangeLabel(period, low.text, highWithUnit);
+/** In the unit of its larger end, whatever unit the value of the moment has. */
+function rangeText(period: string, tile: TileDef, low: number, high: number): string {
+  if (Number.isNaN(high)) return "";
+  const scale = pickScale(ladder(tile.format, tile.unit), high);
+  const from = show(low, tile.format, scale).text;
+  const to = plain(high, tile.format, tile.unit, scale);
+  return from === show(high, tile.format, scale).text ? t.rangeSteady(period, to) : t.rangeLabel(period, from, to);
 }
 
 function keepScale(tile: TileDef, value: number, scales: Map<string, Scale>): Scale {

@@ -38,11 +38,14 @@ export interface TrendMemory {
 
 export const noMemory: TrendMemory = { chosen: [], decidedAt: 0, slots: new Map() };
 const decideEveryMs = 60_000;
+/** By how much a line must outweigh the least of those shown to take its place: lines of like size do not take turns. */
+const clearly = 1.5;
 
 export function trendData(trend: TrendDef, grid: Grid, viewEnd: number, rangeMs: number, memory: TrendMemory): [TrendData, TrendMemory] {
   const first = viewEnd - rangeMs + grid.stepMs;
-  const all = candidates(trend, grid);
+  const all = candidates(trend, grid, first);
   const next = choose(all, grid, first, viewEnd, memory);
+  // In the order of their colours, so that a line that comes takes the place of the one that went.
   const lines = all
     .filter((line) => next.chosen.includes(line.id))
     .map((line) => ({
@@ -50,8 +53,23 @@ export function trendData(trend: TrendDef, grid: Grid, viewEnd: number, rangeMs:
       label: line.label,
       values: grid.read(line.query, line.key, first, viewEnd),
       slot: next.slots.get(line.id) ?? 0,
-    }));
+    }))
+    .sort((a, b) => a.slot - b.slot);
   return [{ lines, total: all.length, first, last: viewEnd }, next];
+}
+
+/** Windows that others must have had values for before a trend without any counts as not measured: some are sampled rarely. */
+const settledWindows = 30;
+
+/** The trends without a value, where others have had theirs for a while; none where nothing is known at all. */
+export function unmeasured(trends: ReadonlyMap<string, TrendData>, stepMs: number): Set<string> {
+  const known = (values: Float64Array): boolean => values.some((v) => !Number.isNaN(v));
+  const settled = [...trends.values()].some(({ lines, first, last }) => {
+    const old = Math.max(0, Math.round((last - first) / stepMs) + 1 - settledWindows);
+    return lines.some((line) => known(line.values.subarray(0, old)));
+  });
+  if (!settled) return new Set();
+  return new Set([...trends].filter(([, { lines }]) => !lines.some((line) => known(line.values))).map(([id]) => id));
 }
 
 /** Fills a label's {names} in; where that would leave lines alike or nameless, the groups' own names are added. */
@@ -62,9 +80,9 @@ export function lineLabel(template: string, group: Group, several: boolean): str
   return `${filled.trim()} ${names}`.trim();
 }
 
-function candidates(trend: TrendDef, grid: Grid): Candidate[] {
+function candidates(trend: TrendDef, grid: Grid, first: number): Candidate[] {
   return trend.lines.flatMap(({ query, label }) => {
-    const groups = grid.groups(query);
+    const groups = grid.groupsSince(query, first);
     return groups.map((group) => {
       const key = groupKey(group);
       return { id: `${query}\n${key}`, query, key, label: lineLabel(label, group, groups.length > 1) };
@@ -78,27 +96,22 @@ function choose(all: readonly Candidate[], grid: Grid, first: number, last: numb
   const lasting = memory.chosen.filter((id) => there.has(id));
   const full = lasting.length === Math.min(maxLines, ids.length);
   if (full && (all.length <= maxLines || last - memory.decidedAt < decideEveryMs)) return memory;
-  const chosen = all.length <= maxLines ? ids : largest(all, grid, first, last);
+  const chosen = all.length <= maxLines ? ids : heaviest(all, lasting, grid, first, last);
   return { chosen, decidedAt: last, slots: assignSlots(chosen, memory.slots) };
 }
 
-function largest(all: readonly Candidate[], grid: Grid, first: number, last: number): string[] {
+/** The lines with the largest sums over the range, but those shown already stay while nothing clearly outweighs them. */
+function heaviest(all: readonly Candidate[], shown: readonly string[], grid: Grid, first: number, last: number): string[] {
+  const weights = new Map(all.map((line) => [line.id, sum(grid.read(line.query, line.key, first, last))]));
+  const rank = (id: string): number => (weights.get(id) ?? 0) * (shown.includes(id) ? clearly : 1);
   return all
-    .map((line) => ({ id: line.id, mean: mean(grid.read(line.query, line.key, first, last)) }))
-    .sort((a, b) => b.mean - a.mean || a.id.localeCompare(b.id))
-    .slice(0, maxLines)
-    .map((line) => line.id);
+    .map((line) => line.id)
+    .sort((a, b) => rank(b) - rank(a) || Number(shown.includes(b)) - Number(shown.includes(a)) || a.localeCompare(b))
+    .slice(0, maxLines);
 }
 
-function mean(values: Float64Array): number {
-  let sum = 0;
-  let count = 0;
-  for (const value of values) {
-    if (Number.isNaN(value)) continue;
-    sum += value;
-    count++;
-  }
-  return count === 0 ? -Infinity : sum / count;
+function sum(values: Float64Array): number {
+  return values.reduce((total, value) => (Number.isNaN(value) ? total : total + value), 0);
 }
 
 /** A line that stays keeps its colour; a new one takes the first that is free. */

@@ -2,7 +2,7 @@
 import { fetchAgents, fetchDashboard, fetchHistory, type DashboardRef } from "../api/hub";
 import { HttpError } from "../api/http";
 import type { Dashboard, StreamEvent } from "../api/types";
-import { applyGap, applySnapshot, applyTick, snapshotOf } from "../data/apply";
+import { applyGap, applySnapshot, applyTick, snapshotOf, unsettledWindows } from "../data/apply";
 import { Backfill, holes } from "../data/backfill";
 import { stepName } from "../data/compare";
 import { Grid } from "../data/grid";
@@ -40,6 +40,8 @@ export class Board {
   #closeStream: (() => void) | null = null;
   #frame = 0;
   #asked = false;
+  /** End of the newest window the stream gave. The grid may be ahead of it: history fills it too. */
+  #lastId = 0;
   #stopped = false;
   #timer: ReturnType<typeof setTimeout> | undefined;
 
@@ -132,7 +134,7 @@ export class Board {
     this.store.set({ phase: { kind: "ready" }, dashboard });
     this.#closeStream = openStream({
       ref: this.ref,
-      lastId: () => grid.end,
+      lastId: () => this.#lastId,
       snapshot: () => snapshotOf(grid, Object.keys(dashboard.queries), joinWindows),
       onEvent: (event) => {
         this.#receive(event, grid);
@@ -160,14 +162,16 @@ export class Board {
         return;
       case "snapshot":
         applySnapshot(grid, event);
-        this.#askUnknown(grid);
+        this.#lastId = event.end;
+        this.#askUnknown(grid, event.since);
         break;
       case "tick":
-        if (!applyTick(grid, event)) return;
+        applyTick(grid, event);
+        this.#lastId = event.end;
         break;
       case "gap":
         applyGap(grid, event);
-        if (this.#asked) this.#backfill?.request({ first: event.from, last: event.to }, true);
+        if (this.#asked) this.#backfill?.request({ first: event.from - unsettledWindows * grid.stepMs, last: event.to }, true);
         return;
       case "notice":
         this.store.set({ notices: addNotice(this.store.get().notices, event) });
@@ -184,9 +188,11 @@ export class Board {
   }
 
   /** At the first snapshot everything on screen is asked for, later only what the stream left out. */
-  #askUnknown(grid: Grid): void {
+  #askUnknown(grid: Grid, since: number): void {
     if (!this.#asked) {
       this.#askAll(grid.end);
+      // What lies just before the stream may not be stored yet.
+      this.#backfill?.request({ first: since - unsettledWindows * grid.stepMs, last: since - grid.stepMs }, true);
       return;
     }
     const rangeMs = this.store.get().dashboard?.rangeMs ?? 0;
@@ -214,8 +220,8 @@ export class Board {
   }
 
   async #compare(): Promise<void> {
-    const { dashboard } = this.store.get();
-    if (dashboard === null) return;
+    const { dashboard, paused } = this.store.get();
+    if (dashboard === null || paused) return;
     try {
       const comparisons = await loadComparisons(dashboard, this.clock.now());
       if (!this.#stopped) this.store.set({ comparisons });
@@ -224,14 +230,14 @@ export class Board {
     }
   }
 
-  /** Draws at most once per frame, and not at all while nobody can see it. */
+  /** Draws at most once per frame, and not at all while nobody can see it or the page is paused: amended values wait, too. */
   readonly #flushSoon = (): void => {
     cancelAnimationFrame(this.#frame);
     if (document.visibilityState !== "visible") return;
     this.#frame = requestAnimationFrame(() => {
       const { revision, viewEnd, paused } = this.store.get();
-      const end = this.#grid?.end ?? 0;
-      this.store.set({ revision: revision + 1, viewEnd: paused && viewEnd > 0 ? viewEnd : end });
+      if (paused && viewEnd > 0) return;
+      this.store.set({ revision: revision + 1, viewEnd: this.#grid?.end ?? 0 });
     });
   };
 }
