@@ -28,10 +28,10 @@ func (r *refusals) add(refused wire.Refused) {
 }
 
 // accept turns the columns of a batch into rows, and notes what is refused by rule.
-func (s *session) accept(c *wire.Columns) (*Batch, refusals) {
+func (s *session) accept(c *wire.Columns, epoch string) (*Batch, refusals) {
 	rows := len(c.Ref) + len(c.Bins)
 	b := &Batch{
-		Agent: s.agent.id, Seq: c.Seq,
+		Agent: s.agent.id, Epoch: epoch, Seq: c.Seq,
 		Series: make([]uint64, 0, rows), TS: make([]int64, 0, rows), Value: make([]float64, 0, rows), N: make([]uint32, 0, rows),
 	}
 	var refused refusals

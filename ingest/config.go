@@ -23,8 +23,22 @@ type Config struct {
 	PingEvery    time.Duration
 	IdleTimeout  time.Duration // without a frame or a pong; several pings long
 	WriteTimeout time.Duration // of one write; a client that reads nothing lasts as long
-	StallTimeout time.Duration // how long a connection waits for room in flight
-	RetryAfter   time.Duration // when an agent turned away for load may come back
+	RetryAfter   time.Duration // when an agent turned away for load may come back, at least
+
+	// StallTimeout is how long a connection is not read because its window is full. After
+	// it, its batches are shown and not stored.
+	StallTimeout time.Duration
+
+	// LiveOnlyTime is how long an agent for whose batches there was no room stays live-only
+	// at least: each end of it costs the agent an epoch.
+	LiveOnlyTime time.Duration
+
+	// ResumeTimeout is how long, after live-only, an agent may go on with batches whose
+	// predecessors are not stored, before it is closed so that it begins where it must.
+	ResumeTimeout time.Duration
+
+	// AdmissionRate is how many agents may connect per second, and at once.
+	AdmissionRate int
 }
 
 // DefaultConfig is what a hub uses.
@@ -36,8 +50,12 @@ func DefaultConfig() Config {
 		PingEvery:    25 * time.Second,
 		IdleTimeout:  60 * time.Second,
 		WriteTimeout: 10 * time.Second,
-		StallTimeout: 60 * time.Second,
 		RetryAfter:   5 * time.Second,
+		StallTimeout: 10 * time.Second,
+		LiveOnlyTime: 10 * time.Second,
+
+		ResumeTimeout: 30 * time.Second,
+		AdmissionRate: 500,
 	}
 }
 
@@ -46,6 +64,7 @@ func (c *Config) Validate() error {
 	for name, d := range map[string]time.Duration{
 		"Retention": c.Retention, "HelloTimeout": c.HelloTimeout, "PingEvery": c.PingEvery,
 		"WriteTimeout": c.WriteTimeout, "StallTimeout": c.StallTimeout, "RetryAfter": c.RetryAfter,
+		"LiveOnlyTime": c.LiveOnlyTime, "ResumeTimeout": c.ResumeTimeout,
 	} {
 		if d <= 0 {
 			return fmt.Errorf("ingest config: %s is %v, it must be positive", name, d)
@@ -56,6 +75,9 @@ func (c *Config) Validate() error {
 	}
 	if c.Limits.MaxInFlight < 1 || c.Limits.FrameBytes < 1 || c.Limits.SamplesPerBatch < 1 {
 		return fmt.Errorf("ingest config: limits must be positive: %+v", c.Limits)
+	}
+	if c.AdmissionRate < 1 {
+		return fmt.Errorf("ingest config: AdmissionRate is %d, it must be positive", c.AdmissionRate)
 	}
 	if _, err := url.Parse(c.PublicURL); err != nil {
 		return fmt.Errorf("ingest config: public URL: %w", err)

@@ -7,10 +7,12 @@ import (
 	"runtime/debug"
 	"strconv"
 	"strings"
+	"time"
 
 	"github.com/gofiber/contrib/websocket"
 	"github.com/gofiber/fiber/v2"
 	"github.com/gofiber/fiber/v2/utils"
+	"github.com/valyala/fasthttp"
 
 	"telltale/ingest/wire"
 )
@@ -19,13 +21,14 @@ import (
 const (
 	tokenLocal   = "telltale.ingest.token"   // id of the token in the header, "" without one
 	offeredLocal = "telltale.ingest.offered" // whether the client offers the subprotocol
+	requestLocal = "telltale.ingest.request" // the request and its response
 )
 
 // knock turns away what can be turned away before it becomes a WebSocket, cheaply.
 func (s *Server) knock(c *fiber.Ctx) error {
 	switch {
 	case s.isClosing():
-		c.Set(fiber.HeaderRetryAfter, strconv.Itoa(int(math.Ceil(s.config.RetryAfter.Seconds()))))
+		comeBack(c, s.config.RetryAfter)
 		return s.reject(fiber.StatusServiceUnavailable, "going_away", "the hub stops or restarts: come back later")
 	case c.Query("token") != "" || c.Query("access_token") != "":
 		return s.reject(fiber.StatusBadRequest, "token_in_url",
@@ -39,9 +42,19 @@ func (s *Server) knock(c *fiber.Ctx) error {
 	if err != nil {
 		return err
 	}
+	if wait, ok := s.admission.enter(time.Now()); !ok {
+		comeBack(c, wait)
+		return s.reject(fiber.StatusServiceUnavailable, "admission_rate", "too many agents connect at once: come back when Retry-After says")
+	}
 	c.Locals(tokenLocal, id)
 	c.Locals(offeredLocal, offers(c.Get(fiber.HeaderSecWebSocketProtocol), wire.Subprotocol))
+	c.Locals(requestLocal, c.Context())
 	return c.Next()
+}
+
+// comeBack sets the header that says when.
+func comeBack(c *fiber.Ctx, wait time.Duration) {
+	c.Set(fiber.HeaderRetryAfter, strconv.Itoa(int(math.Ceil(wait.Seconds()))))
 }
 
 func (s *Server) reject(status int, reason, message string) error {
@@ -95,14 +108,20 @@ func offers(header, subprotocol string) bool {
 func (s *Server) serve(c *websocket.Conn) {
 	token, _ := c.Locals(tokenLocal).(string)
 	offered, _ := c.Locals(offeredLocal).(bool)
+	// Neither the server nor the Conn needs the headers any more: 4 KB a connection.
+	if request, ok := c.Locals(requestLocal).(*fasthttp.RequestCtx); ok {
+		request.Request.Header = fasthttp.RequestHeader{}
+		request.Response.Header = fasthttp.ResponseHeader{}
+	}
+	*c = websocket.Conn{Conn: c.Conn}
 	// The session gets the connection itself: the Conn around it is another's once serve returns.
-	session := newSession(s, c.Conn, token)
+	session := newSession(s, c.Conn)
 	if !s.admit(session) {
 		_ = c.Close()
 		return
 	}
 	defer s.dismiss(session)
-	session.run(offered)
+	session.run(token, offered)
 }
 
 // recover keeps a defect that one connection meets from the others. The library's own

@@ -35,6 +35,9 @@ type fakeSink struct {
 	series func(wire.Series) (uint64, error)
 	admit  func(context.Context, wire.Agent) (map[string]uint64, error)
 	take   func(*Batch) error
+	gap    func(*Gap) error
+	live   func(*Batch)
+	fill   func() float64
 	forget func(string)
 }
 
@@ -42,8 +45,11 @@ func (f *fakeSink) Series(s wire.Series) (uint64, error) { return f.series(s) }
 func (f *fakeSink) Admit(ctx context.Context, a wire.Agent) (map[string]uint64, error) {
 	return f.admit(ctx, a)
 }
-func (f *fakeSink) Take(b *Batch) error { return f.take(b) }
-func (f *fakeSink) Forget(agent string) { f.forget(agent) }
+func (f *fakeSink) Take(b *Batch) error  { return f.take(b) }
+func (f *fakeSink) TakeGap(g *Gap) error { return f.gap(g) }
+func (f *fakeSink) Live(b *Batch)        { f.live(b) }
+func (f *fakeSink) Fill() float64        { return f.fill() }
+func (f *fakeSink) Forget(agent string)  { f.forget(agent) }
 
 // hub is a Server behind a real listener, with a Sink that remembers what it is given and
 // stores it when the test says so, or at once.
@@ -57,6 +63,9 @@ type hub struct {
 	mu        sync.Mutex
 	known     []wire.Series // id is the index + 1
 	batches   []*Batch
+	gaps      []*Gap
+	shown     []*Batch
+	used      float64                      // of the bound on unstored samples
 	stored    map[string]map[string]uint64 // by agent and epoch
 	forgotten []string
 	storing   bool // Take stores at once
@@ -74,7 +83,7 @@ func (k tokens) Agent(_ context.Context, token string) (string, bool, error) {
 func startHub(t testing.TB, configure ...func(*Config, *fakeSink)) *hub {
 	t.Helper()
 	h := &hub{t: t, registry: prometheus.NewRegistry(), stored: make(map[string]map[string]uint64), storing: true}
-	h.sink = &fakeSink{series: h.series, admit: h.admit, take: h.take, forget: h.forget}
+	h.sink = &fakeSink{series: h.series, admit: h.admit, take: h.take, gap: h.takeGap, live: h.live, fill: h.fill, forget: h.forget}
 	config := DefaultConfig()
 	for _, c := range configure {
 		c(&config, h.sink)
@@ -135,6 +144,59 @@ func (h *hub) take(b *Batch) error {
 		h.store(b.Agent, b.Epoch, b.Seq)
 	}
 	return nil
+}
+
+func (h *hub) takeGap(g *Gap) error {
+	h.mu.Lock()
+	h.gaps = append(h.gaps, g)
+	storing := h.storing
+	h.mu.Unlock()
+	if storing {
+		h.store(g.Agent, g.Epoch, g.ToSeq)
+	}
+	return nil
+}
+
+func (h *hub) live(b *Batch) {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	h.shown = append(h.shown, b)
+}
+
+func (h *hub) fill() float64 {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	return h.used
+}
+
+// setFill changes what Fill says.
+func (h *hub) setFill(share float64) {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	h.used = share
+}
+
+// shownSeqs returns what the live state was given of an epoch.
+func (h *hub) shownSeqs(agent, epoch string) []uint64 {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	var seqs []uint64
+	for _, b := range h.shown {
+		if b.Agent == agent && b.Epoch == epoch {
+			seqs = append(seqs, b.Seq)
+		}
+	}
+	return seqs
+}
+
+// status returns an agent's.
+func (h *hub) status(agent string) AgentStatus {
+	for _, st := range h.server.Agents() {
+		if st.ID == agent {
+			return st
+		}
+	}
+	return AgentStatus{}
 }
 
 func (h *hub) forget(agent string) {
@@ -211,6 +273,22 @@ func (h *hub) counter(name string) float64 {
 		return testutil.ToFloat64(m.samples)
 	case "stalls_total":
 		return testutil.ToFloat64(m.stalls)
+	case "full_total":
+		return testutil.ToFloat64(m.full)
+	case "duplicate_agents_total":
+		return testutil.ToFloat64(m.duplicateAgents)
+	case "live_only_agents":
+		return testutil.ToFloat64(m.liveOnlyAgents)
+	case "live_only_batches_total":
+		return testutil.ToFloat64(m.liveOnlyBatches)
+	case "in_flight_batches":
+		return testutil.ToFloat64(m.inFlight)
+	case "received_samples_total":
+		return testutil.ToFloat64(m.received)
+	case "stored_samples_total":
+		return testutil.ToFloat64(m.stored)
+	case "gap_samples_total":
+		return testutil.ToFloat64(m.gapSamples)
 	case "connections":
 		return testutil.ToFloat64(m.connections)
 	}
@@ -313,7 +391,7 @@ func (c *client) read() (wire.Frame, error) {
 	return c.Binary(message)
 }
 
-// expect reads the next frame, which must be an F.
+// expect reads the next frame, which must be an F, unless it only changes the window.
 func expect[F wire.Frame](c *client) F {
 	c.t.Helper()
 	frame, err := c.read()
@@ -321,6 +399,9 @@ func expect[F wire.Frame](c *client) F {
 		c.t.Fatalf("waiting for a %T: %v", *new(F), err)
 	}
 	f, ok := frame.(F)
+	if slow, paced := frame.(*wire.Slow); !ok && paced && !slow.LiveOnly {
+		return expect[F](c)
+	}
 	if !ok {
 		c.t.Fatalf("got %T %+v, want a %T", frame, frame, f)
 	}

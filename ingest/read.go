@@ -4,6 +4,8 @@ import (
 	"bytes"
 	"fmt"
 	"io"
+	"math/rand/v2"
+	"net"
 	"sync"
 	"time"
 
@@ -41,7 +43,11 @@ func (s *session) read() error {
 		return err
 	}
 	idle := s.server.config.IdleTimeout
-	s.conn.SetPongHandler(func(string) error { return s.extendDeadline(idle) })
+	s.conn.SetPongHandler(func(payload string) error {
+		s.clock.pong(payload)
+		return s.extendDeadline(idle)
+	})
+	s.startPings()
 	for {
 		if err := s.extendDeadline(idle); err != nil {
 			return s.stopped(err, wire.IdleTimeout, idle)
@@ -53,6 +59,7 @@ func (s *session) read() error {
 		if err := s.handle(frame); err != nil {
 			return err
 		}
+		s.decoder.Release()
 	}
 }
 
@@ -70,7 +77,7 @@ func (s *session) next() (wire.Frame, error) {
 		}
 	}()
 	limit := s.server.config.Limits.FrameBytes
-	if s.hello == nil {
+	if !s.greeted {
 		limit = min(limit, helloBytes)
 	}
 	// The library's own limit would close without saying which limit it was.
@@ -82,7 +89,7 @@ func (s *session) next() (wire.Frame, error) {
 	}
 	s.server.metrics.bytes.Add(float64(buffer.Len()))
 	text := messageType == websocket.TextMessage
-	if s.hello == nil {
+	if !s.greeted {
 		s.text = text
 	}
 	switch {
@@ -119,43 +126,75 @@ func (s *session) greet(hello *wire.Hello) error {
 	if err := s.server.config.Limits.CheckHello(hello); err != nil {
 		return err
 	}
-	if err := s.compareClocks(hello.Time); err != nil {
+	if err := s.clock.compare(hello.Time); err != nil {
 		return err
 	}
-	if hello.Interval <= 0 {
-		hello.Interval = time.Second
-	}
+	s.identity = hello.Epochs
 	if len(hello.Epochs) == 0 {
 		s.own = randomID()
 		hello.Epochs = []string{s.own}
+		s.identity = []string{remoteHost(s.conn.RemoteAddr())}
 	}
-	hello.Token = "" // not kept
-	s.hello = hello
-	s.log = s.log.With("agent", hello.Agent.ID)
-
-	a, before := s.server.directory.claim(hello.Agent.ID, s)
-	s.agent = a
-	if before != nil {
-		before.close(wire.Closef(wire.TakenOver, "a newer connection of agent %q; two machines with one id take over from each other for ever", a.id))
-		<-before.readDone
+	if s.interval = hello.Interval; s.interval <= 0 {
+		s.interval = time.Second
+	}
+	s.greeted, s.labels = true, hello.Agent.Labels
+	if err := s.takeOver(hello.Agent.ID); err != nil {
+		return err
 	}
 	stored, err := s.server.sink.Admit(s.ending, hello.Agent)
 	if err != nil {
-		s.log.Warn("cannot admit an agent", "error", err)
+		s.log().Warn("cannot admit an agent", "error", err)
 		return s.overloaded("storage is not ready")
 	}
-	progress, ours := a.welcome(s, hello.Epochs, stored)
+	progress, ours := s.agent.welcome(s, hello.Epochs, stored)
 	if !ours {
-		return wire.Closef(wire.TakenOver, "a newer connection of agent %q", a.id)
+		return wire.Closef(wire.TakenOver, "a newer connection of agent %q", s.agent.id)
 	}
 	for name, seq := range progress {
 		s.epochs[name] = &sequence{base: seq, next: seq + 1}
 	}
-	s.out.open(&wire.Welcome{
-		Session: s.id, Epochs: progress, ServerTime: time.Now().UnixMilli(), Limits: s.server.config.Limits,
-	})
-	s.log.Debug("agent connected", "epochs", len(progress), "interval", hello.Interval, "clock_offset", s.offset)
+	limits := s.server.config.Limits
+	limits.MaxInFlight = s.pace.begin(limits.MaxInFlight, s.server.sink.Fill())
+	s.out.open(s, &wire.Welcome{Session: s.id, Epochs: progress, ServerTime: time.Now().UnixMilli(), Limits: limits})
+	s.keepPace()
+	s.log().Debug("agent connected", "epochs", len(progress), "interval", s.interval, "clock_offset", s.clock.offset())
 	return nil
+}
+
+// takeOver waits until the agent is this session's alone.
+func (s *session) takeOver(id string) error {
+	a, before, duplicate := s.server.directory.claim(id, s)
+	s.agent = a
+	if before == nil {
+		return nil
+	}
+	cause := wire.Closef(wire.TakenOver, "a newer connection of agent %q; two machines with one id take over from each other for ever", id)
+	if duplicate {
+		cause = wire.Closef(wire.DuplicateAgent, "two machines have the agent id %q and take over from each other: give one of them another", id)
+		cause.RetryAfter = duplicateRetry
+		s.server.metrics.duplicateAgents.Inc()
+		before.send(&wire.Notice{Level: "error", Text: cause.Message})
+		s.log().Warn("two machines have one agent id", "other", before.conn.RemoteAddr().String())
+	}
+	before.close(cause)
+	<-before.readDone
+	if duplicate {
+		return cause
+	}
+	return nil
+}
+
+// duplicateRetry is when each of two machines with one id may come back.
+const duplicateRetry = 2 * time.Minute
+
+// remoteHost is the address without the port, which changes with each connection.
+func remoteHost(address net.Addr) string {
+	host, _, err := net.SplitHostPort(address.String())
+	if err != nil {
+		return address.String()
+	}
+	return host
 }
 
 // authenticate checks the hello's token, unless the header brought one.
@@ -168,38 +207,22 @@ func (s *session) authenticate(token string) error {
 	}
 	id, ok, err := s.server.tokens.Agent(s.ending, token)
 	if err != nil {
-		s.log.Warn("cannot look up an agent token", "error", err)
+		s.log().Warn("cannot look up an agent token", "error", err)
 		return s.overloaded("tokens cannot be checked now")
 	}
 	if !ok {
 		return wire.Closef(wire.Unauthorized, "unknown agent token: make one with 'telltale token create'")
 	}
-	s.mu.Lock()
-	s.tokenID = id
-	s.mu.Unlock()
+	if !s.server.trust(s, id) {
+		return revoked()
+	}
 	return nil
 }
 
-// maxSkew is how far the clocks may be apart: further, every sample would be too new, or
-// stand in the wrong place of every chart.
-const maxSkew = time.Minute
-
-func (s *session) compareClocks(agentTime int64) error {
-	if agentTime == 0 {
-		return nil
-	}
-	now := time.Now()
-	// In milliseconds first: a wild time would overflow a Duration.
-	if ms := agentTime - now.UnixMilli(); ms > maxSkew.Milliseconds() || ms < -maxSkew.Milliseconds() {
-		return wire.Closef(wire.ClockSkew, "the agent's clock says %s, the hub's %s: set it, or run NTP",
-			time.UnixMilli(agentTime).UTC().Format(time.RFC3339), now.UTC().Format(time.RFC3339))
-	}
-	s.offset = time.UnixMilli(agentTime).Sub(now).Round(time.Millisecond)
-	return nil
-}
-
+// overloaded tells agents to come back, each at another time: they all hear it at once.
 func (s *session) overloaded(why string) *wire.CloseError {
 	retry := s.server.config.RetryAfter
+	retry += rand.N(retry).Truncate(time.Millisecond)
 	return &wire.CloseError{
 		Code: wire.Overloaded, Message: fmt.Sprintf("%s: come back in %v", why, retry), RetryAfter: retry,
 	}

@@ -40,13 +40,13 @@ func (s *session) resolve(c *wire.Columns) error {
 
 // makeKnown asks the Sink for the series' id, or notes why it is refused.
 func (s *session) makeKnown(series wire.Series, resolved *resolvedSeries) error {
-	series.Labels = mergeLabels(series.Labels, s.hello.Agent)
+	series.Labels = mergeLabels(series.Labels, s.labels, s.agent.id)
 	if len(series.Labels) > s.server.config.Limits.LabelsPerSeries {
 		resolved.refuse(wire.TooManyLabels)
 		return nil
 	}
 	if series.Interval <= 0 {
-		series.Interval = s.hello.Interval
+		series.Interval = s.interval
 	}
 	id, err := s.server.sink.Series(series)
 	var reason wire.Reason
@@ -54,7 +54,7 @@ func (s *session) makeKnown(series wire.Series, resolved *resolvedSeries) error 
 	case errors.As(err, &reason) && slices.Contains(wire.Reasons, reason):
 		resolved.refuse(reason)
 	case err != nil:
-		s.log.Error("cannot make a series known", "metric", series.Metric, "error", err)
+		s.log().Error("cannot make a series known", "metric", series.Metric, "error", err)
 		return s.overloaded("series cannot be taken now")
 	}
 	resolved.id = id
@@ -63,17 +63,17 @@ func (s *session) makeKnown(series wire.Series, resolved *resolvedSeries) error 
 
 // mergeLabels returns the sample's labels, those of the agent it does not set itself, and
 // the agent's id, sorted by name. Labels without a value are left out: they say nothing.
-func mergeLabels(sample []wire.Label, agent wire.Agent) []wire.Label {
-	merged := make([]wire.Label, 0, len(sample)+len(agent.Labels)+1)
+func mergeLabels(sample, agent []wire.Label, id string) []wire.Label {
+	merged := make([]wire.Label, 0, len(sample)+len(agent)+1)
 	merged = append(merged, sample...)
-	for _, l := range agent.Labels {
+	for _, l := range agent {
 		own := slices.ContainsFunc(sample, func(s wire.Label) bool { return s.Name == l.Name })
 		if !own {
 			merged = append(merged, l)
 		}
 	}
 	merged = slices.DeleteFunc(merged, func(l wire.Label) bool { return l.Value == "" })
-	merged = append(merged, wire.Label{Name: wire.AgentLabel, Value: agent.ID})
+	merged = append(merged, wire.Label{Name: wire.AgentLabel, Value: id})
 	slices.SortFunc(merged, func(a, b wire.Label) int { return cmp.Compare(a.Name, b.Name) })
 	return merged
 }

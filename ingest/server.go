@@ -6,6 +6,7 @@ import (
 	"log/slog"
 	"net/url"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"github.com/gofiber/contrib/websocket"
@@ -25,9 +26,12 @@ type Server struct {
 	log        *slog.Logger
 	upgrade    fiber.Handler
 	directory  directory
+	admission  *admission
+	liveOnly   atomic.Bool // storage is behind
 
-	mu       sync.Mutex // guards what follows
+	mu       sync.Mutex // guards what follows; taken before session.mu
 	sessions map[*session]struct{}
+	revoked  map[string]struct{} // ids of tokens: a lookup may have begun before, and end after
 	closing  bool
 	running  sync.WaitGroup // one per session
 }
@@ -44,11 +48,12 @@ func New(config Config, sink Sink, tokens Tokens, registerer prometheus.Register
 	s := &Server{
 		config: config, publicHost: public.Host, sink: sink, tokens: tokens,
 		metrics: newMetrics(registerer), log: log, sessions: make(map[*session]struct{}),
+		revoked: make(map[string]struct{}), admission: newAdmission(config.AdmissionRate),
 	}
-	s.directory = directory{agents: make(map[string]*agent), forget: sink.Forget}
+	s.directory = directory{agents: make(map[string]*agent), forget: sink.Forget, metrics: s.metrics}
 	s.upgrade = websocket.New(s.serve, websocket.Config{
 		Subprotocols:   []string{wire.Subprotocol},
-		ReadBufferSize: 1024, WriteBufferSize: 512, // 24 KB a connection, all told
+		ReadBufferSize: 256, WriteBufferSize: 512, // the server's own buffer of 4 KB is below it
 		RecoverHandler: s.recover,
 	})
 	return s, nil
@@ -68,13 +73,46 @@ func (s *Server) Stored(stored []Stored) {
 	}
 }
 
-// Revoke closes the connections that a token opened. Call it after the token is gone.
-func (s *Server) Revoke(tokenID string) {
-	for _, session := range s.all() {
-		if session.token() == tokenID {
-			session.close(wire.Closef(wire.Unauthorized, "the token was revoked"))
+// SetLiveOnly says that storage is behind: batches are shown, and neither stored nor
+// acknowledged, until it is lifted. It does not block.
+func (s *Server) SetLiveOnly(liveOnly bool) {
+	if s.liveOnly.Swap(liveOnly) == liveOnly {
+		return
+	}
+	for _, a := range s.directory.all() {
+		if session := a.session(); session != nil {
+			session.keepPace()
+			session.lookAgain()
 		}
 	}
+}
+
+// Revoke closes the connections that a token opened, and admits none any more. Call it
+// after the token is gone. Ids are not used again.
+func (s *Server) Revoke(tokenID string) {
+	s.mu.Lock()
+	s.revoked[tokenID] = struct{}{}
+	s.mu.Unlock()
+	for _, session := range s.all() {
+		if session.token() == tokenID {
+			session.close(revoked())
+		}
+	}
+}
+
+func revoked() *wire.CloseError { return wire.Closef(wire.Unauthorized, "the token was revoked") }
+
+// trust notes the token by which a session came; false: it was revoked meanwhile.
+func (s *Server) trust(session *session, tokenID string) bool {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if _, gone := s.revoked[tokenID]; gone {
+		return false
+	}
+	session.mu.Lock()
+	session.tokenID = tokenID
+	session.mu.Unlock()
+	return true
 }
 
 // Broadcast sends a notice to every agent that is connected.

@@ -20,56 +20,63 @@ import (
 // farewellTime bounds how long an ended connection is kept for the agent to read why.
 const farewellTime = time.Second
 
-// session is one connection of an agent. Its handler's goroutine reads, another writes.
+// session is one connection of an agent. Its handler's goroutine reads; another writes
+// while there is something to say.
 type session struct {
 	server *Server
 	conn   *websocket.Conn
 	id     string
-	log    *slog.Logger
-	out    *outbox
+	out    outbox
+	pace   pace
 
 	// The reader's own, complete before the agent's state points to the session.
-	text    bool // the agent speaks JSON
-	hello   *wire.Hello
-	since   time.Time
-	offset  time.Duration // agent's clock minus ours
-	agent   *agent
-	decoder *wire.Decoder
-	own     string // the epoch made for an agent that names none
-	epochs  map[string]*sequence
-	series  []resolvedSeries // by ref
-	gapSeen bool
+	text     bool // the agent speaks JSON
+	greeted  bool // hello has come
+	since    time.Time
+	interval time.Duration
+	labels   []wire.Label // the agent's
+	identity []string     // what tells its machine from another with the same id
+	clock    clock
+	agent    *agent
+	decoder  *wire.Decoder
+	own      string // the epoch made for an agent that names none
+	epochs   map[string]*sequence
+	series   []resolvedSeries // by ref
+	gapSeen  bool
 
 	lastBatch atomic.Int64    // milliseconds since the Unix epoch
-	room      chan struct{}   // capacity 1: a batch was stored
+	room      chan struct{}   // capacity 1: a batch was stored, or the pace has changed
 	draining  chan struct{}   // closed: take nothing more, end when nothing is pending
 	ending    context.Context // done: end now, cause says why
 	readDone  chan struct{}   // closed: nothing more will be taken
 
 	mu      sync.Mutex // guards what follows
 	tokenID string
+	pinger  *time.Timer
 	drained bool               // draining is closed
 	cancel  context.CancelFunc // of ending; nil once called
 	cause   *wire.CloseError
 	ended   bool // conn belongs to somebody else now
 }
 
-// sequence is what one epoch may send on this connection.
-type sequence struct {
-	base uint64 // stored, as welcome said
-	next uint64
-}
-
-func newSession(s *Server, conn *websocket.Conn, tokenID string) *session {
-	id := randomID()
+func newSession(s *Server, conn *websocket.Conn) *session {
 	ending, cancel := context.WithCancel(context.Background())
+	now := time.Now()
 	return &session{
-		server: s, conn: conn, id: id, tokenID: tokenID, out: newOutbox(), since: time.Now(),
-		log:     s.log.With("session", id, "remote", conn.RemoteAddr().String()),
+		server: s, conn: conn, id: randomID(), since: now, clock: clock{started: now},
 		decoder: wire.NewDecoder(s.config.Limits), epochs: make(map[string]*sequence),
 		room: make(chan struct{}, 1), draining: make(chan struct{}), readDone: make(chan struct{}),
 		ending: ending, cancel: cancel,
 	}
+}
+
+// log is made when it is needed: ten thousand sessions would hold ten thousand of them.
+func (s *session) log() *slog.Logger {
+	log := s.server.log.With("session", s.id, "remote", s.conn.RemoteAddr().String())
+	if s.agent != nil {
+		log = log.With("agent", s.agent.id)
+	}
+	return log
 }
 
 // randomID returns 16 hexadecimal digits.
@@ -79,16 +86,15 @@ func randomID() string {
 	return hex.EncodeToString(b[:])
 }
 
-// run serves the connection until it ends.
-func (s *session) run(offered bool) {
-	written := make(chan struct{})
-	go func() {
-		defer close(written)
-		s.write()
-	}()
-	defer s.end(written)
+// run serves the connection until it ends. token is the id of the one in the header, "" without.
+func (s *session) run(token string, offered bool) {
+	defer s.end()
 	if !offered {
 		s.close(wire.Closef(wire.UnsupportedVersion, "offer the WebSocket subprotocol %s", wire.Subprotocol))
+		return
+	}
+	if token != "" && !s.server.trust(s, token) {
+		s.close(revoked())
 		return
 	}
 	err := s.read()
@@ -98,28 +104,33 @@ func (s *session) run(offered bool) {
 	}
 	var closing *wire.CloseError
 	if !errors.As(err, &closing) {
-		s.log.Debug("connection lost", "error", err)
+		s.log().Debug("connection lost", "error", err)
 	}
 	s.close(closing)
 }
 
 // end releases everything, in the order in which others wait for it.
-func (s *session) end(written <-chan struct{}) {
+func (s *session) end() {
 	s.close(wire.Closef(wire.Overloaded, "internal error")) // only where run panicked
 	close(s.readDone)
-	<-written
+	s.out.shut()
 	if s.agent != nil {
 		s.server.directory.release(s.agent, s)
 	}
+	s.pace.end(s.server.metrics)
+	s.farewell()
 	s.linger()
 	s.mu.Lock()
 	s.ended = true
+	if s.pinger != nil {
+		s.pinger.Stop()
+	}
 	cause := s.cause
 	s.mu.Unlock()
 	_ = s.conn.Close() // where the server keeps hijacked connections, closing is ours to do
 	s.server.metrics.countClosed(cause)
 	if cause != nil {
-		s.log.Info("closed an agent's connection", "code", cause.Code.String(), "reason", cause.Message)
+		s.log().Info("closed an agent's connection", "code", cause.Code.String(), "reason", cause.Message)
 	}
 }
 
@@ -190,14 +201,36 @@ func (s *session) awaitStored() {
 
 // acknowledge queues an ack and makes room. It is called under agent.mu and does not block.
 func (s *session) acknowledge(a wire.Ack) {
-	s.out.ack(a)
+	s.out.ack(s, a)
+	s.lookAgain()
+}
+
+// lookAgain lets a reader that waits for room look again.
+func (s *session) lookAgain() {
 	select {
 	case s.room <- struct{}{}:
 	default:
 	}
 }
 
-func (s *session) send(f wire.Frame) { s.out.push(f) }
+func (s *session) send(f wire.Frame) { s.out.push(s, f) }
+
+// startPings pings now, to learn the round trip, and then again and again.
+func (s *session) startPings() {
+	s.out.ping(s)
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.pinger = time.AfterFunc(s.server.config.PingEvery, s.pingAgain)
+}
+
+func (s *session) pingAgain() {
+	s.out.ping(s)
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if !s.ended {
+		s.pinger.Reset(s.server.config.PingEvery)
+	}
+}
 
 func (s *session) token() string {
 	s.mu.Lock()

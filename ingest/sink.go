@@ -26,6 +26,16 @@ type Batch struct {
 	N      []uint32 // 1, or the number of values in a distribution's bin
 }
 
+// Gap is what an agent declares lost: its batches from Seq to ToSeq will never come. It
+// takes their place in the epoch.
+type Gap struct {
+	Agent, Epoch string
+	Seq, ToSeq   uint64 // first and last lost batch
+	From, To     int64  // their time range in milliseconds since the Unix epoch
+	Count        uint64 // samples lost
+	Reason       string
+}
+
 // Stored says that an epoch of an agent is stored up to and including Seq.
 type Stored struct {
 	Agent string
@@ -43,9 +53,22 @@ type Sink interface {
 	// query; an error means that the agent cannot be admitted now.
 	Admit(ctx context.Context, a wire.Agent) (map[string]uint64, error)
 
-	// Take accepts a batch; Server.Stored is called once it is stored. ErrFull turns the
-	// agent away for a while. Batches of one epoch arrive in order.
+	// Take accepts a batch for storing; Server.Stored is called once it is stored. ErrFull
+	// lets the agent keep it and send it again later. Batches of one epoch arrive in order
+	// and without holes. Take does not show the batch: Live does.
 	Take(b *Batch) error
+
+	// TakeGap accepts a gap in the place of its batches, as Take does a batch; Server.Stored
+	// with a Seq of ToSeq or more acknowledges it.
+	TakeGap(g *Gap) error
+
+	// Live updates the live state by a batch. It is called once for each batch at most,
+	// after Take, or without it while storage cannot keep up; that batch comes to Take later.
+	Live(b *Batch)
+
+	// Fill is the share of the bound on unstored samples that is used, 0 to 1. It is called
+	// for every batch, so it must be cheap.
+	Fill() float64
 
 	// Forget says that the agent has left and that nothing of it is pending. It must
 	// neither block nor call the Server.

@@ -2,124 +2,136 @@ package ingest
 
 import (
 	"errors"
+	"fmt"
 	"time"
 
 	"telltale/ingest/wire"
 )
 
-// maxSeq keeps seqs exact in JavaScript and in JSON.
-const maxSeq = 1 << 53
-
-// batch takes a batch, unless its first copy was taken already.
+// batch takes a batch: to storage, unless its first copy was taken already, or storage is
+// behind, and to the live state, unless that has it.
 func (s *session) batch(c *wire.Columns) error {
 	if err := s.resolve(c); err != nil {
 		return err
 	}
+	s.agent.countReceived(len(c.Ref))
 	epoch, err := s.advance(c.Epoch, c.Seq, c.Seq)
 	if err != nil {
 		return err
 	}
-	if err := s.awaitRoom(); err != nil {
-		return err
-	}
-	b, refusals := s.accept(c)
-	b.Epoch = epoch
 	s.lastBatch.Store(time.Now().UnixMilli())
-	return s.take(b, refusals, len(c.Ref))
-}
-
-// take hands a batch to the Sink.
-func (s *session) take(b *Batch, r refusals, samples int) error {
-	m := s.server.metrics
-	taken, fresh := s.agent.enter(b.Epoch, pendingBatch{seq: b.Seq, refused: r.listed, unnamed: uint64(r.total - len(r.listed))})
-	if !fresh {
-		m.duplicates.Inc()
-		return nil
+	b, refused := s.accept(c, epoch)
+	entry := pendingBatch{
+		seq: b.Seq, samples: uint64(len(c.Ref) - refused.total), refused: refused.listed, unnamed: uint64(refused.total - len(refused.listed)),
 	}
-	if err := s.server.sink.Take(b); err != nil {
-		s.agent.withdraw(b.Epoch, taken)
-		if !errors.Is(err, ErrFull) {
-			s.log.Error("cannot take a batch", "epoch", b.Epoch, "seq", b.Seq, "error", err)
-		}
-		return s.overloaded("the hub holds as many unstored samples as it may")
+	if n := len(b.TS); n > 0 {
+		entry.ts = b.TS[n-1]
 	}
-	for reason, n := range r.byReason {
-		m.refusedReason[reason].Add(float64(n))
+	took, err := s.store(epoch, b.Seq, entry, func(uint64) error { return s.server.sink.Take(b) })
+	switch {
+	case err != nil:
+		return err
+	case took == fresh:
+		s.agent.countTaken(entry.samples, refused.byReason)
+	case took == ahead:
+		s.agent.countLiveOnly()
 	}
-	m.samples.Add(float64(samples - r.total))
+	if took != duplicate && s.agent.show(epoch, b.Seq) {
+		s.server.sink.Live(b)
+	}
 	return nil
 }
 
-// gap takes what an agent declares lost: a batch without rows in the place of the lost
-// ones, so that it is acknowledged in order.
-func (s *session) gap(g *wire.Gap) error {
-	if g.ToSeq < g.Seq {
-		return wire.Closef(wire.BadFrame, "gap: to_seq %d is before seq %d", g.ToSeq, g.Seq)
+// gap takes what an agent declares lost, in the place of the lost batches.
+func (s *session) gap(f *wire.Gap) error {
+	if f.ToSeq < f.Seq {
+		return wire.Closef(wire.BadFrame, "gap: to_seq %d is before seq %d", f.ToSeq, f.Seq)
 	}
-	epoch, err := s.advance(g.Epoch, g.Seq, g.ToSeq)
+	epoch, err := s.advance(f.Epoch, f.Seq, f.ToSeq)
 	if err != nil {
 		return err
 	}
-	if err := s.awaitRoom(); err != nil {
+	g := &Gap{
+		Agent: s.agent.id, Epoch: epoch, Seq: f.Seq, ToSeq: f.ToSeq, From: f.From, To: f.To, Count: f.Count, Reason: f.Reason,
+	}
+	took, err := s.store(epoch, f.Seq, pendingBatch{seq: f.ToSeq}, func(taken uint64) error {
+		g.Seq = taken + 1 // it may declare lost what has come after all
+		return s.server.sink.TakeGap(g)
+	})
+	if err != nil || took != fresh {
 		return err
 	}
 	if !s.gapSeen {
 		s.gapSeen = true
-		s.log.Warn("the agent has lost samples", "epoch", epoch, "from", time.UnixMilli(g.From), "to", time.UnixMilli(g.To),
+		s.log().Warn("the agent has lost samples", "epoch", epoch, "from", time.UnixMilli(g.From), "to", time.UnixMilli(g.To),
 			"samples", g.Count, "reason", g.Reason)
 	}
-	s.server.metrics.gapBatches.Add(float64(g.ToSeq - g.Seq + 1))
-	return s.take(&Batch{Agent: s.agent.id, Epoch: epoch, Seq: g.ToSeq}, refusals{}, 0)
+	s.agent.countGap(g)
+	return nil
 }
 
-// advance checks that seq is the one that must come, goes on to the one after last, and
-// returns the epoch's name.
-func (s *session) advance(name string, seq, last uint64) (string, error) {
-	if name == "" {
-		if name = s.own; name == "" {
-			return "", wire.Closef(wire.BadFrame, "name the epoch, since hello named some")
-		}
+// store hands a batch or a gap, which goes from seq first to entry.seq, to take, if it is to
+// be stored now. It is ahead if it must come again.
+func (s *session) store(epoch string, first uint64, entry pendingBatch, take func(taken uint64) error) (verdict, error) {
+	liveOnly, err := s.awaitRoom()
+	if err != nil {
+		return ahead, err
 	}
-	q := s.epochs[name]
-	if q == nil {
-		if err := wire.CheckEpoch(name); err != nil {
-			return "", err
-		}
-		if len(s.epochs) >= s.server.config.Limits.Epochs {
-			return "", wire.Closef(wire.LimitExceeded, "more than %d epochs on one connection", s.server.config.Limits.Epochs)
-		}
-		q = &sequence{next: 1}
-		s.epochs[name] = q
+	verdict, taken := s.agent.enter(epoch, first, entry, liveOnly)
+	switch verdict {
+	case duplicate:
+		s.server.metrics.duplicates.Inc()
+		return duplicate, nil
+	case ahead:
+		return ahead, s.mustResume(epoch, taken, liveOnly)
 	}
+	err = take(taken)
 	switch {
-	case seq <= q.base:
-		return "", wire.Closef(wire.StaleSeq, "epoch %s is stored up to seq %d, and %d was sent", name, q.base, seq)
-	case seq != q.next:
-		return "", wire.Closef(wire.OutOfOrder, "epoch %s: seq %d must come next, and %d was sent", name, q.next, seq)
-	case last >= maxSeq:
-		return "", wire.Closef(wire.BadFrame, "epoch %s: seq %d is too large", name, last)
+	case err == nil:
+		return fresh, nil
+	case errors.Is(err, ErrFull):
+		s.agent.withdraw(epoch, taken)
+		s.server.metrics.full.Inc()
+		s.noRoom()
+		return ahead, nil
+	default:
+		s.agent.withdraw(epoch, taken)
+		s.log().Error("cannot take a batch", "epoch", epoch, "seq", entry.seq, "error", err)
+		return ahead, s.overloaded("the hub cannot store now")
 	}
-	q.next = last + 1
-	return name, nil
+}
+
+// mustResume ends the connection of an agent that goes on for too long after live-only was
+// lifted without beginning again at what is not stored: none of it could ever be stored.
+func (s *session) mustResume(epoch string, taken uint64, liveOnly bool) error {
+	if liveOnly {
+		return nil
+	}
+	if _, lifted := s.pace.lift(); time.Since(lifted) < s.server.config.ResumeTimeout {
+		return nil
+	}
+	return s.overloaded(fmt.Sprintf("live_only is over, and epoch %s must go on at seq %d", epoch, taken+1))
 }
 
 // awaitRoom waits while too many batches are in flight: not reading slows the agent down.
-func (s *session) awaitRoom() error {
-	limit := s.server.config.Limits.MaxInFlight
-	if s.agent.pending() < limit {
-		return nil
+// If that lasts, it is live-only, so that what it sends is at least shown.
+func (s *session) awaitRoom() (liveOnly bool, err error) {
+	slow := s.keepPace()
+	if slow.LiveOnly || s.agent.pending() < slow.MaxInFlight {
+		return slow.LiveOnly, nil
 	}
 	s.server.metrics.stalls.Inc()
 	stall := time.NewTimer(s.server.config.StallTimeout)
 	defer stall.Stop()
-	for s.agent.pending() >= limit {
+	for !slow.LiveOnly && s.agent.pending() >= slow.MaxInFlight {
 		select {
 		case <-s.room:
 		case <-s.ending.Done():
-			return s.ending.Err()
+			return false, s.ending.Err()
 		case <-stall.C:
-			return s.overloaded("storage does not keep up")
+			s.noRoom()
 		}
+		slow = s.keepPace()
 	}
-	return nil
+	return slow.LiveOnly, nil
 }

@@ -61,6 +61,8 @@ func unconnected(b *testing.B) *session {
 	sink := &fakeSink{
 		series: func(wire.Series) (uint64, error) { id++; return id, nil },
 		take:   func(*Batch) error { return nil },
+		live:   func(*Batch) {},
+		fill:   func() float64 { return 0 },
 		forget: func(string) {},
 	}
 	config := DefaultConfig()
@@ -69,10 +71,11 @@ func unconnected(b *testing.B) *session {
 		b.Fatal(err)
 	}
 	s := &session{
-		server: server, out: newOutbox(), decoder: wire.NewDecoder(config.Limits), room: make(chan struct{}, 1), ending: context.Background(),
-		hello: &wire.Hello{Agent: wire.Agent{ID: "a"}, Interval: time.Second}, epochs: map[string]*sequence{"e": {next: 1}},
+		greeted: true, out: outbox{closed: true}, server: server, decoder: wire.NewDecoder(config.Limits), room: make(chan struct{}, 1), ending: context.Background(),
+		interval: time.Second, epochs: map[string]*sequence{"e": {next: 1}},
 	}
-	s.agent, _ = server.directory.claim("a", s)
+	s.agent, _, _ = server.directory.claim("a", s)
+	s.pace.begin(config.Limits.MaxInFlight, 0)
 	s.agent.welcome(s, []string{"e"}, nil)
 	return s
 }

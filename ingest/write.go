@@ -18,18 +18,21 @@ const listedRefusals = 1000
 const queuedFrames = 16
 
 // outbox is what a session has to say. It cannot grow: acks of one epoch merge, for they
-// are cumulative.
+// are cumulative, and so do frames that change the pace. A goroutine writes while there is
+// something in it, and no longer: waiting, each would hold a stack of 4 KB.
 type outbox struct {
-	wake chan struct{} // capacity 1
+	writing sync.WaitGroup // the goroutine that writes
 
 	mu     sync.Mutex // guards what follows
 	text   bool       // as JSON
 	opened bool       // the welcome is queued; before it, nothing is said
+	busy   bool       // a goroutine writes
+	closed bool       // none is started any more
+	due    bool       // a ping is
 	frames []wire.Frame
+	slows  []wire.Slow
 	acks   []wire.Ack // one per epoch
 }
-
-func newOutbox() *outbox { return &outbox{wake: make(chan struct{}, 1)} }
 
 // speak sets the form of the frames: the one the agent uses.
 func (o *outbox) speak(text bool) {
@@ -39,28 +42,50 @@ func (o *outbox) speak(text bool) {
 }
 
 // open queues the welcome, which goes before everything else.
-func (o *outbox) open(w *wire.Welcome) {
+func (o *outbox) open(s *session, w *wire.Welcome) {
 	o.mu.Lock()
+	defer o.mu.Unlock()
 	o.opened = true
 	o.frames = append([]wire.Frame{w}, o.frames...)
-	o.mu.Unlock()
-	o.signal()
+	o.startLocked(s)
 }
 
-func (o *outbox) push(f wire.Frame) {
+func (o *outbox) push(s *session, f wire.Frame) {
 	o.mu.Lock()
+	defer o.mu.Unlock()
 	if len(o.frames) == queuedFrames {
 		o.frames = append(o.frames[:0], o.frames[1:]...)
 	}
 	o.frames = append(o.frames, f)
-	o.mu.Unlock()
-	o.signal()
+	o.startLocked(s)
 }
 
-func (o *outbox) ack(a wire.Ack) {
+func (o *outbox) ping(s *session) {
 	o.mu.Lock()
-	defer o.signal()
 	defer o.mu.Unlock()
+	o.due = true
+	o.startLocked(s)
+}
+
+// slow queues a change of the pace. Of several that wait, what counts is the last, and
+// whether live-only was lifted: the agent then has to begin again with what is not stored.
+func (o *outbox) slow(s *session, slow wire.Slow) {
+	o.mu.Lock()
+	defer o.mu.Unlock()
+	if n := len(o.slows); n > 0 && o.slows[n-1].LiveOnly == slow.LiveOnly {
+		o.slows[n-1] = slow
+	} else if n == 2 {
+		o.slows = append(o.slows[:0], slow)
+	} else {
+		o.slows = append(o.slows, slow)
+	}
+	o.startLocked(s)
+}
+
+func (o *outbox) ack(s *session, a wire.Ack) {
+	o.mu.Lock()
+	defer o.mu.Unlock()
+	defer o.startLocked(s)
 	for i := range o.acks {
 		if merged := &o.acks[i]; merged.Epoch == a.Epoch {
 			merged.Seq = a.Seq
@@ -82,27 +107,42 @@ func trim(a *wire.Ack) {
 	}
 }
 
-func (o *outbox) signal() {
-	select {
-	case o.wake <- struct{}{}:
-	default:
+// startLocked starts the goroutine that writes, unless there is one, or nothing may be said.
+func (o *outbox) startLocked(s *session) {
+	if o.opened && !o.busy && !o.closed {
+		o.busy = true
+		o.writing.Go(s.write)
 	}
 }
 
-// take empties the outbox.
-func (o *outbox) take() (frames []wire.Frame, text bool) {
+// shut waits for the goroutine that writes; none is started after it.
+func (o *outbox) shut() {
+	o.mu.Lock()
+	o.closed = true
+	o.mu.Unlock()
+	o.writing.Wait()
+}
+
+// take empties the outbox. Where it is empty, the goroutine that writes must end.
+func (o *outbox) take() (frames []wire.Frame, ping, text bool) {
 	o.mu.Lock()
 	defer o.mu.Unlock()
 	if !o.opened {
-		return nil, o.text
+		return nil, false, o.text
 	}
 	frames, o.frames = o.frames, nil
+	for i := range o.slows {
+		slow := o.slows[i]
+		frames = append(frames, &slow)
+	}
 	for i := range o.acks {
 		ack := o.acks[i]
 		frames = append(frames, &ack)
 	}
-	o.acks = o.acks[:0]
-	return frames, o.text
+	ping = o.due
+	o.slows, o.acks, o.due = o.slows[:0], o.acks[:0], false
+	o.busy = ping || len(frames) > 0
+	return frames, ping, o.text
 }
 
 func (o *outbox) isText() bool {
@@ -111,23 +151,15 @@ func (o *outbox) isText() bool {
 	return o.text
 }
 
-// write sends what the outbox holds, and pings, until the session ends; then the farewell.
+// write sends what the outbox holds until it is empty.
 func (s *session) write() {
-	ping := time.NewTicker(s.server.config.PingEvery)
-	defer ping.Stop()
 	for {
-		var err error
-		select {
-		case <-s.out.wake:
-			err = s.flush()
-		case <-ping.C:
-			err = s.conn.WriteControl(websocket.PingMessage, nil, time.Now().Add(s.server.config.WriteTimeout))
-		case <-s.ending.Done():
-			s.farewell()
+		sent, err := s.flush()
+		if err != nil {
+			s.close(s.unwritable(err)) // the outbox stays busy: no other write is tried
 			return
 		}
-		if err != nil {
-			s.close(s.unwritable(err))
+		if !sent {
 			return
 		}
 	}
@@ -142,14 +174,20 @@ func (s *session) unwritable(err error) *wire.CloseError {
 	return nil
 }
 
-func (s *session) flush() error {
-	frames, text := s.out.take()
-	for _, f := range frames {
-		if err := s.writeFrame(f, text, s.server.config.WriteTimeout); err != nil {
-			return err
+// flush sends what the outbox holds now; false: nothing.
+func (s *session) flush() (sent bool, err error) {
+	frames, ping, text := s.out.take()
+	if ping {
+		if err := s.conn.WriteControl(websocket.PingMessage, s.clock.ping(), time.Now().Add(s.server.config.WriteTimeout)); err != nil {
+			return true, err
 		}
 	}
-	return nil
+	for _, f := range frames {
+		if err := s.writeFrame(f, text, s.server.config.WriteTimeout); err != nil {
+			return true, err
+		}
+	}
+	return ping || len(frames) > 0, nil
 }
 
 func (s *session) writeFrame(f wire.Frame, text bool, timeout time.Duration) error {
@@ -171,7 +209,10 @@ func (s *session) farewell() {
 	s.mu.Lock()
 	cause := s.cause
 	s.mu.Unlock()
-	if cause == nil || s.flush() != nil {
+	if cause == nil {
+		return
+	}
+	if _, err := s.flush(); err != nil {
 		return
 	}
 	reason := &wire.Error{Code: cause.Code.String(), Message: cause.Message, RetryAfter: cause.RetryAfter}

@@ -22,11 +22,11 @@ const (
 )
 
 // store writes a block until it is stored. An attempt whose outcome is unknown is settled by
-// looking before the next one. It returns an error only when ctx has ended; then the block is in
-// doubt, and the next hub settles it.
+// looking before the next one. What ClickHouse will never take is set aside, batch by batch. It
+// returns an error only when ctx has ended; then the block is in doubt, and the next hub settles it.
 func (w *Writer) store(ctx context.Context, b *block) error {
 	began := time.Now()
-	w.sorter.sort(&w.sorted, &b.rows)
+	w.number(b)
 	for attempt := 1; ; attempt++ {
 		err := w.insert(ctx, b, attempt)
 		if err == nil {
@@ -37,36 +37,65 @@ func (w *Writer) store(ctx context.Context, b *block) error {
 		}
 		w.metrics.doubts.Inc()
 		w.log.Warn("a block is in doubt", "block", b.number, "attempt", attempt, "error", err)
-		stored, err := w.settle(ctx, b)
-		if err != nil {
-			return err
+		stored, settleErr := w.settle(ctx, b)
+		if settleErr != nil {
+			return settleErr
 		}
 		w.log.Info("the doubt is settled", "block", b.number, "stored", stored)
 		if stored {
 			break
 		}
+		if isPoison(err) {
+			return w.setAside(ctx, b, err)
+		}
 	}
 	w.metrics.storeSeconds.Observe(time.Since(began).Seconds())
-	w.passed(b)
+	w.passed(b, false)
 	return nil
 }
 
-// passed counts a stored block and tells whose batches it held.
-func (w *Writer) passed(b *block) {
+// number gives a block its place in the order of storing, its manifest, and its sorted rows
+// behind the marker, which has the smallest id of all.
+func (w *Writer) number(b *block) {
+	w.mu.Lock()
+	w.blocks++
+	b.number = w.blocks
+	b.manifest = b.manifest[:0]
+	for i := range b.passes {
+		w.enterLocked(b, &b.passes[i])
+	}
+	w.mu.Unlock()
+	w.sorted.reset()
+	w.sorted.append(markerID(w.hub, b.number), b.day.UnixMilli(), float64(b.rows.len()), 1)
+	w.sorter.sort(&w.sorted, &b.rows)
+}
+
+func (w *Writer) enterLocked(b *block, p *pass) {
+	e := w.agents[p.agent].epochs[p.epoch] // kept as long as something of it is pending
+	if e.block != b.number {
+		e.block, e.row = b.number, len(b.manifest)
+		e.version++
+		b.manifest = append(b.manifest, manifestRow{p.agent, p.epoch, e.version, p.fromSeq, p.toSeq})
+	}
+	b.manifest[e.row].toSeq = p.toSeq
+}
+
+// passed counts a block that is out of the way, and tells whose batches it held.
+func (w *Writer) passed(b *block, quarantined bool) {
 	progress := make([]aggregate.Progress, len(b.manifest))
 	w.mu.Lock()
 	w.unstored -= b.bytes
-	w.free = b.rows
+	if cap(b.rows.series) > cap(w.free.series) {
+		w.free = b.rows
+	}
 	for i := range b.manifest {
 		m := &b.manifest[i]
-		progress[i] = aggregate.Progress{Agent: m.agent, Epoch: m.epoch, Seq: m.toSeq}
-		if state := w.agents[m.agent]; state != nil {
-			state.epochs[m.epoch].stored = m.toSeq
-		}
+		progress[i] = aggregate.Progress{Agent: m.agent, Epoch: m.epoch, Seq: m.toSeq, Quarantined: quarantined}
+		w.agents[m.agent].epochs[m.epoch].stored = m.toSeq
 	}
 	w.mu.Unlock()
 	w.metrics.blocks.Inc()
-	w.metrics.rows.Add(float64(b.rows.len() - 1))
+	w.metrics.rows.Add(float64(b.rows.len()))
 	w.onStored(progress)
 }
 
@@ -97,7 +126,7 @@ func (w *Writer) retry(ctx context.Context, f func() error) error {
 		if err == nil {
 			return nil
 		}
-		w.log.Warn("the history waits for ClickHouse", "error", err)
+		w.log.Warn("the history has to wait", "error", err)
 		select {
 		case <-ctx.Done():
 			return context.Cause(ctx)

@@ -26,20 +26,20 @@ func (w *Writer) insert(ctx context.Context, b *block, attempt int) error {
 	}{
 		{"known_series", len(b.series), w.seriesBatch},
 		{"known_agents", len(b.agents), w.agentsBatch},
+		{"declared_gaps", b.gaps(), w.gapsBatch},
 		{"progress", len(b.manifest), w.manifestBatch},
-		{"raw", b.rows.len(), w.rowsBatch},
+		{rawTable, w.sorted.len(), w.rowsBatch},
 	}
 	for _, step := range steps {
 		if step.rows == 0 {
 			continue
 		}
-		id := fmt.Sprintf("%s%d-%d-%s-%d", queryIDPrefix, w.hub, b.number, step.table, attempt)
-		batch, err := step.write(clickhouse.Context(ctx, clickhouse.WithQueryID(id)), b)
-		if err != nil {
-			return fmt.Errorf("prepare %d rows of block %d for %s: %w", step.rows, b.number, step.table, err)
+		err := w.insertStep(ctx, b, step.table, step.write, attempt)
+		if err != nil && step.table == rawTable {
+			return rowsError{err}
 		}
-		if err := batch.Send(); err != nil {
-			return fmt.Errorf("insert %d rows of block %d into %s: %w", step.rows, b.number, step.table, err)
+		if err != nil {
+			return err
 		}
 		if err := w.syncTable(ctx, step.table); err != nil {
 			return err
@@ -48,10 +48,25 @@ func (w *Writer) insert(ctx context.Context, b *block, attempt int) error {
 	return nil
 }
 
+// rawTable is the one whose rows are a block's.
+const rawTable = "raw"
+
+func (w *Writer) insertStep(ctx context.Context, b *block, table string, write func(context.Context, *block) (driver.Batch, error), attempt int) error {
+	id := fmt.Sprintf("%s%d-%d-%s-%d", queryIDPrefix, w.hub, b.number, table, attempt)
+	batch, err := write(clickhouse.Context(ctx, clickhouse.WithQueryID(id)), b)
+	if err != nil {
+		return fmt.Errorf("prepare block %d for %s: %w", b.number, table, err)
+	}
+	if err := batch.Send(); err != nil {
+		return fmt.Errorf("insert block %d into %s: %w", b.number, table, err)
+	}
+	return nil
+}
+
 // queryIDPrefix marks our inserts, so that KILL QUERY finds them and nothing else.
 const queryIDPrefix = "telltale-insert-"
 
-// rowsBatch sends what store has sorted.
+// rowsBatch sends what number has sorted.
 func (w *Writer) rowsBatch(ctx context.Context, b *block) (driver.Batch, error) {
 	batch, err := w.conn.PrepareBatch(ctx, "INSERT INTO raw (day, series, ts, value, n)")
 	if err != nil {
@@ -126,6 +141,34 @@ func (w *Writer) agentsBatch(ctx context.Context, b *block) (driver.Batch, error
 		// Maps compare in the order of their keys in SQL, so equal ones are written alike.
 		labels, attributes := orderedmap.FromMap(a.labels), orderedmap.FromMap(a.attributes)
 		if err := batch.Append(a.agent, labels, attributes, a.firstSeen, a.updated); err != nil {
+			return nil, err
+		}
+	}
+	return batch, nil
+}
+
+func (b *block) gaps() int {
+	n := 0
+	for i := range b.passes {
+		if b.passes[i].gap != nil {
+			n++
+		}
+	}
+	return n
+}
+
+func (w *Writer) gapsBatch(ctx context.Context, b *block) (driver.Batch, error) {
+	batch, err := w.conn.PrepareBatch(ctx, "INSERT INTO declared_gaps (agent, epoch, from_seq, to_seq, start, end, count, reason, declared)")
+	if err != nil {
+		return nil, err
+	}
+	now := time.Now().UTC()
+	for i := range b.passes {
+		g := b.passes[i].gap
+		if g == nil {
+			continue
+		}
+		if err := batch.Append(g.Agent, g.Epoch, g.Seq, g.ToSeq, time.UnixMilli(g.From).UTC(), time.UnixMilli(g.To).UTC(), g.Count, g.Reason, now); err != nil {
 			return nil, err
 		}
 	}

@@ -3,8 +3,8 @@ package history
 import "github.com/prometheus/client_golang/prometheus"
 
 type metrics struct {
-	blocks, rows, doubts, full prometheus.Counter
-	storeSeconds               prometheus.Histogram
+	blocks, rows, doubts, full, quarantined prometheus.Counter
+	storeSeconds                            prometheus.Histogram
 }
 
 func newMetrics(reg prometheus.Registerer, w *Writer) *metrics {
@@ -14,10 +14,11 @@ func newMetrics(reg prometheus.Registerer, w *Writer) *metrics {
 		return c
 	}
 	m := &metrics{
-		blocks: counter("stored_blocks_total", "Blocks stored in ClickHouse."),
-		rows:   counter("stored_rows_total", "Rows stored in ClickHouse: samples, with one row per bin of a distribution."),
-		doubts: counter("doubts_total", "Inserts whose outcome had to be settled by looking."),
-		full:   counter("full_total", "Batches refused because the bound on unstored samples was reached."),
+		blocks:      counter("stored_blocks_total", "Blocks stored in ClickHouse."),
+		rows:        counter("stored_rows_total", "Rows stored in ClickHouse: samples, with one row per bin of a distribution."),
+		doubts:      counter("doubts_total", "Inserts whose outcome had to be settled by looking."),
+		full:        counter("full_total", "Batches refused because the bound on unstored samples was reached."),
+		quarantined: counter("quarantined_batches_total", "Batches set aside because ClickHouse cannot take them."),
 		storeSeconds: prometheus.NewHistogram(prometheus.HistogramOpts{
 			Name:    "telltale_history_store_seconds",
 			Help:    "Time from the first attempt to store a block until it was stored.",

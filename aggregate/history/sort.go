@@ -19,11 +19,15 @@ func (r *rows) reset() {
 	r.series, r.ts, r.value, r.n = r.series[:0], r.ts[:0], r.value[:0], r.n[:0]
 }
 
-func (r *rows) resize(n int) {
-	r.series = slices.Grow(r.series[:0], n)[:n]
-	r.ts = slices.Grow(r.ts[:0], n)[:n]
-	r.value = slices.Grow(r.value[:0], n)[:n]
-	r.n = slices.Grow(r.n[:0], n)[:n]
+func (r *rows) append(series uint64, ts int64, value float64, n uint32) {
+	r.series = append(r.series, series)
+	r.ts = append(r.ts, ts)
+	r.value = append(r.value, value)
+	r.n = append(r.n, n)
+}
+
+func (r *rows) slice(from, to int) rows {
+	return rows{r.series[from:to:to], r.ts[from:to:to], r.value[from:to:to], r.n[from:to:to]}
 }
 
 // sorter orders rows by series and time. It keeps its memory from block to block.
@@ -36,7 +40,7 @@ type sortKey struct {
 	row    uint32
 }
 
-// sort writes src into dst in the order of (series, ts); rows that tie keep their order.
+// sort appends src to dst in the order of (series, ts); rows that tie keep their order.
 // ClickHouse would sort a block itself, at four times the cost: it compares whole rows, while
 // ids are hashes, which a radix sort (least significant digit first) orders without comparing.
 func (s *sorter) sort(dst, src *rows) {
@@ -46,12 +50,8 @@ func (s *sorter) sort(dst, src *rows) {
 	}
 	s.radix()
 	s.byTimeWithinSeries(src.ts)
-	dst.resize(src.len())
-	for i, k := range s.keys {
-		dst.series[i] = k.series
-		dst.ts[i] = src.ts[k.row]
-		dst.value[i] = src.value[k.row]
-		dst.n[i] = src.n[k.row]
+	for _, k := range s.keys {
+		dst.append(k.series, src.ts[k.row], src.value[k.row], src.n[k.row])
 	}
 }
 

@@ -21,10 +21,7 @@ func TestSortOrdersBySeriesThenTimeAndKeepsTies(t *testing.T) {
 			// Few distinct ids and times, so that there are ties; ids over the whole range.
 			r := row{random.Uint64N(7) * 0x2545F4914F6CDD1D, random.Int64N(4), float64(i), uint32(i)}
 			want = append(want, r)
-			src.series = append(src.series, r.series)
-			src.ts = append(src.ts, r.ts)
-			src.value = append(src.value, r.value)
-			src.n = append(src.n, r.n)
+			src.append(r.series, r.ts, r.value, r.n)
 		}
 		slices.SortStableFunc(want, func(a, b row) int {
 			if a.series != b.series {
@@ -53,12 +50,12 @@ func BenchmarkSort(b *testing.B) {
 	const size = 100_000
 	var src, dst rows
 	random := rand.New(rand.NewPCG(1, 2))
-	src.resize(size)
-	for i := range size {
-		src.series[i] = random.Uint64()
+	for range size {
+		src.append(random.Uint64(), 0, 0, 1)
 	}
 	var s sorter
 	for b.Loop() {
+		dst.reset()
 		s.sort(&dst, &src)
 	}
 	b.ReportMetric(float64(b.Elapsed().Nanoseconds())/float64(b.N)/size, "ns/row")

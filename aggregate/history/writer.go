@@ -31,6 +31,9 @@ type Config struct {
 	MaxUnstoredBytes int64         // bound on samples taken and not yet stored; default 512 MB
 	MaxBlockRows     int           // a block is sealed at this size; default 500,000
 	BlockInterval    time.Duration // or at this age; default 1 s
+	Retention        time.Duration // raw samples inserted before are dropped, by whole days; default 3 days
+	MinFreeBytes     int64         // with less room on ClickHouse's disk nothing more is stored; default 1 GB
+	QuarantineDir    string        // where batches go that ClickHouse cannot take; required
 	InsertTimeout    time.Duration // an insert that takes longer is in doubt; default 30 s
 }
 
@@ -43,6 +46,12 @@ func (c Config) withDefaults() Config {
 	}
 	if c.BlockInterval == 0 {
 		c.BlockInterval = time.Second
+	}
+	if c.Retention == 0 {
+		c.Retention = 72 * time.Hour
+	}
+	if c.MinFreeBytes == 0 {
+		c.MinFreeBytes = 1 << 30
 	}
 	if c.InsertTimeout == 0 {
 		c.InsertTimeout = 30 * time.Second
@@ -91,6 +100,8 @@ type Writer struct {
 	open      *block
 	sealed    []*block
 	blocks    uint32 // the last block number given out
+	lowDisk   bool   // ClickHouse's disk has less room than it should
+	behind    bool   // see Behind
 	unstored  int64  // bytes in open, sealed and the block being stored
 	agents    map[string]*agentState
 	newAgents []agentRow
@@ -142,6 +153,7 @@ func (w *Writer) Run(ctx context.Context) error {
 	ctx, cancel := context.WithCancelCause(ctx)
 	var asking sync.WaitGroup
 	asking.Go(func() { w.admissions.run(ctx) })
+	asking.Go(func() { w.keepHouse(ctx) })
 	defer asking.Wait()
 	defer cancel(errClosed)
 
@@ -207,37 +219,58 @@ func (w *Writer) Ready() error {
 func (w *Writer) Take(b *aggregate.Batch) error {
 	w.mu.Lock()
 	defer w.mu.Unlock()
+	e, err := w.makeRoomLocked(b.Agent, b.Epoch, b.Rows())
+	if err != nil {
+		return err
+	}
+	w.open.add(b, e)
+	return nil
+}
+
+// TakeGap takes a declared gap in the place of the batches that are lost.
+func (w *Writer) TakeGap(g *aggregate.Gap) error {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	e, err := w.makeRoomLocked(g.Agent, g.Epoch, 0)
+	if err != nil {
+		return err
+	}
+	gap := *g
+	w.open.addGap(&gap, e)
+	return nil
+}
+
+// makeRoomLocked counts rows that come in against the bound and sees to an open block for them.
+func (w *Writer) makeRoomLocked(agent, epoch string, rows int) (*epochState, error) {
 	if !w.ready || w.closing {
-		return ErrNotReady
+		return nil, ErrNotReady
 	}
-	state := w.agents[b.Agent]
+	state := w.agents[agent]
 	if state == nil {
-		return fmt.Errorf("agent %s has not been admitted", b.Agent)
+		return nil, fmt.Errorf("agent %s has not been admitted", agent)
 	}
-	size := batchBytes(b)
+	size := int64(rows)*rowBytes + passBytes
 	if w.unstored+size > w.cfg.MaxUnstoredBytes {
 		w.metrics.full.Inc()
-		return ErrFull
+		return nil, ErrFull
 	}
-	if w.open != nil && w.open.rows.len()+b.Rows() > w.cfg.MaxBlockRows {
+	w.unstored += size
+	if w.open != nil && w.open.rows.len()+rows > w.cfg.MaxBlockRows {
 		w.sealLocked()
 	}
 	if w.open == nil {
 		w.openLocked()
 	}
-	e := state.epochs[b.Epoch]
+	e := state.epochs[epoch]
 	if e == nil {
 		e = &epochState{}
-		state.epochs[b.Epoch] = e
+		state.epochs[epoch] = e
 	}
-	w.open.add(b, e)
-	w.unstored += size
-	return nil
+	return e, nil
 }
 
 func (w *Writer) openLocked() {
-	w.blocks++
-	w.open = &block{number: w.blocks, opened: time.Now(), rows: w.free}
+	w.open = &block{opened: time.Now(), rows: w.free}
 	w.open.rows.reset()
 	w.free = rows{}
 	w.signal()
@@ -248,7 +281,6 @@ func (w *Writer) sealLocked() {
 	w.open = nil
 	// One day for the whole block: the partition is the day of insertion, not that of the samples.
 	b.day = time.Now().UTC().Truncate(24 * time.Hour)
-	b.addMarker(w.hub)
 	b.series = w.definitions.TakeNew()
 	b.agents, w.newAgents = w.newAgents, nil
 	w.sealed = append(w.sealed, b)

@@ -22,9 +22,13 @@ type options struct {
 	Interval time.Duration     `help:"Time between two samples of a metric." default:"1s"`
 	ID       string            `name:"id" help:"Name of this agent, unique on the hub. Default: the host's name at the first start." placeholder:"NAME"`
 	Label    map[string]string `help:"Label to add to every series; may be repeated." placeholder:"K=V" mapsep:","`
-	Spool    string            `help:"Directory for what must outlive a restart." default:"${state}" placeholder:"DIR" type:"path"`
-	LogLevel slog.Level        `help:"Least level to log: debug, info, warn or error." default:"info"`
-	Version  kong.VersionFlag  `help:"Print the version and exit." env:"-"`
+	Spool    string            `help:"Directory for what must outlive a restart: this agent's id, and the samples that no hub has stored yet." default:"${state}" placeholder:"DIR" type:"path"`
+
+	SpoolBytes  int64   `help:"How much of them to hold; the oldest are dropped first, and declared." default:"${spool_bytes}" placeholder:"BYTES"`
+	BacklogRate float64 `help:"Ticks a second to send of what an outage has left, beside the fresh ones. 0 is ten times as fast as they came." default:"0" placeholder:"N"`
+
+	LogLevel slog.Level       `help:"Least level to log: debug, info, warn or error." default:"info"`
+	Version  kong.VersionFlag `help:"Print the version and exit." env:"-"`
 }
 
 // defaultState is where services keep their state: what systemd says, else the usual place.
@@ -45,10 +49,7 @@ func defaultState() string {
 	return filepath.Join(home, ".local", "state", "telltale-agent")
 }
 
-type app struct {
-	agent *agent.Agent
-	log   *slog.Logger
-}
+type app struct{ agent *agent.Agent }
 
 func newApp(ctx context.Context, o *options, logTo io.Writer) (*app, error) {
 	log := slog.New(slog.NewTextHandler(logTo, &slog.HandlerOptions{Level: o.LogLevel}))
@@ -57,7 +58,8 @@ func newApp(ctx context.Context, o *options, logTo io.Writer) (*app, error) {
 		return nil, err
 	}
 	config := agent.Config{
-		Hub: o.Hub, Token: o.Token, Interval: o.Interval, QueuedSamples: agent.DefaultQueuedSamples, Log: log,
+		Hub: o.Hub, Token: o.Token, Interval: o.Interval, Log: log,
+		SpoolDir: o.Spool, SpoolBytes: o.SpoolBytes, BacklogRate: o.BacklogRate,
 		Agent: wire.Agent{ID: id, Labels: sorted(o.Label), Attributes: collect.HostFacts(ctx)},
 	}
 	a, err := agent.New(config, func(interval time.Duration) agent.Collector {
@@ -67,7 +69,7 @@ func newApp(ctx context.Context, o *options, logTo io.Writer) (*app, error) {
 		return nil, err
 	}
 	log.Info("starting", "version", version, "id", id, "hub", o.Hub, "interval", o.Interval, "labels", o.Label, "spool", o.Spool)
-	return &app{agent: a, log: log}, nil
+	return &app{agent: a}, nil
 }
 
 // identity returns the id given, else the one that is kept.
@@ -93,8 +95,5 @@ func sorted(labels map[string]string) []wire.Label {
 }
 
 func (a *app) run(ctx context.Context) error {
-	err := a.agent.Run(ctx)
-	stats := a.agent.Stats()
-	a.log.Info("stopped", "acknowledged", stats.Acknowledged, "refused", stats.Refused, "dropped", stats.Dropped, "waiting", stats.Waiting)
-	return err
+	return a.agent.Run(ctx)
 }

@@ -6,9 +6,13 @@ import (
 	"fmt"
 	"os"
 	"os/signal"
+	"runtime/debug"
+	"strconv"
 	"syscall"
 
 	"github.com/alecthomas/kong"
+
+	"telltale/ingest/agent/spool"
 )
 
 // version is set by the linker.
@@ -19,8 +23,15 @@ func main() {
 	defer stop()
 	// Once the orderly stop has begun, a second signal ends the process at once.
 	context.AfterFunc(ctx, stop)
+	if os.Getenv("GOGC") == "" {
+		debug.SetGCPercent(smallHeap)
+	}
 	os.Exit(run(ctx, os.Args[1:]))
 }
+
+// smallHeap collects garbage twice as often as usual: that takes 1 MB of 6 off the heap, and
+// no processor time that could be measured.
+const smallHeap = 50
 
 // The command's exit codes.
 const (
@@ -34,9 +45,9 @@ func run(ctx context.Context, args []string) int {
 	parser, err := kong.New(&o,
 		kong.Name("telltale-agent"),
 		kong.Description("Reads this host's metrics and delivers them to a Telltale hub. "+
-			"What the hub has not stored is held and sent again. Exit codes: 0 stopped, 1 failed, 2 wrong usage."),
+			"What the hub has not stored is held on disk and sent again, after a restart too. Exit codes: 0 stopped, 1 failed, 2 wrong usage."),
 		kong.DefaultEnvars("TELLTALE"),
-		kong.Vars{"version": version, "state": defaultState()},
+		kong.Vars{"version": version, "state": defaultState(), "spool_bytes": strconv.Itoa(spool.DefaultBytes)},
 		kong.Exit(os.Exit),
 	)
 	if err != nil {

@@ -61,7 +61,14 @@ func (h *hub) Take(b *ingest.Batch) error {
 	return nil
 }
 
-func (h *hub) Forget(string) {}
+func (h *hub) TakeGap(g *ingest.Gap) error {
+	h.server.Stored([]ingest.Stored{{Agent: g.Agent, Epoch: g.Epoch, Seq: g.ToSeq}})
+	return nil
+}
+
+func (h *hub) Live(*ingest.Batch) {}
+func (h *hub) Fill() float64      { return 0 }
+func (h *hub) Forget(string)      {}
 
 func (h *hub) saw(metric string) (wire.Series, bool) {
 	h.mu.Lock()
@@ -153,14 +160,34 @@ func TestWrongUsage(t *testing.T) {
 	f("--hub", "ws://hub?token=t", "--token", "t")
 	f("--hub", "ws://hub", "--token", "t", "--interval", "1ms")
 	f("--hub", "ws://hub", "--token", "t", "--label", "agent=x")
+	f("--hub", "ws://hub", "--token", "t", "--spool-bytes", "1000")
 	f("--hub", "ws://hub", "--token", "t", "--no-such-flag")
 }
 
-// An agent that cannot deliver says so by its exit code.
+// Without a hub an agent stops in good order too: what it read is on disk. Another start
+// delivers it, though only the newest is waited for.
 func TestStopsWithoutAHub(t *testing.T) {
+	state := t.TempDir()
 	ctx, cancel := context.WithTimeout(context.Background(), time.Second)
 	defer cancel()
-	if code := run(ctx, []string{"--hub", "ws://127.0.0.1:1", "--token", "t", "--spool", t.TempDir(), "--interval", "100ms"}); code != exitFailed {
+	if code := run(ctx, []string{"--hub", "ws://127.0.0.1:1", "--token", "t", "--spool", state, "--interval", "100ms"}); code != exitDone {
+		t.Errorf("exit code %d, want %d", code, exitDone)
+	}
+	segments, err := filepath.Glob(filepath.Join(state, "*.seg"))
+	if err != nil || len(segments) != 1 {
+		t.Errorf("segments %v, %v; want one", segments, err)
+	}
+}
+
+// An agent that can neither deliver nor write says so by its exit code.
+func TestStopsWithoutAHubAndADisk(t *testing.T) {
+	file := filepath.Join(t.TempDir(), "file")
+	if err := os.WriteFile(file, nil, 0o600); err != nil {
+		t.Fatal(err)
+	}
+	ctx, cancel := context.WithTimeout(context.Background(), time.Second)
+	defer cancel()
+	if code := run(ctx, []string{"--hub", "ws://127.0.0.1:1", "--token", "t", "--id", "a", "--spool", filepath.Join(file, "x"), "--interval", "100ms"}); code != exitFailed {
 		t.Errorf("exit code %d, want %d", code, exitFailed)
 	}
 }

@@ -26,9 +26,10 @@ type agent struct {
 	reached uint64      // last seq ever sent
 	greeted bool        // was ever welcomed; before that it does not tick
 
-	conn    *websocket.Conn // nil: not connected
-	encoder *wire.Encoder
-	window  int // batches in flight that the hub allows
+	conn     *websocket.Conn // nil: not connected
+	encoder  *wire.Encoder
+	window   int  // batches in flight that the hub allows
+	liveOnly bool // the hub shows what it is sent and does not store it
 }
 
 type heldBatch struct {
@@ -152,6 +153,7 @@ func (a *agent) resume(conn *websocket.Conn, w *wire.Welcome) {
 	a.mu.Lock()
 	defer a.mu.Unlock()
 	a.conn, a.encoder, a.window, a.greeted = conn, wire.NewEncoder(w.Limits), w.Limits.MaxInFlight, true
+	a.liveOnly = false
 	a.sent = w.Epochs[a.epoch]
 	if acknowledged := a.first - 1; a.sent < acknowledged {
 		// The hub has lost what it acknowledged. No hub takes seqs that skip, so what is
@@ -170,8 +172,15 @@ func (a *agent) leave() {
 	a.conn = nil
 }
 
-func (a *agent) setWindow(n int) {
+// keepPace takes the hub's word on how much may be in flight. While it shows without storing,
+// the window fills; when it stores again, what is not acknowledged is sent once more.
+func (a *agent) keepPace(slow *wire.Slow) {
 	a.mu.Lock()
 	defer a.mu.Unlock()
-	a.window = max(n, 1)
+	a.window = max(slow.MaxInFlight, 1)
+	if a.liveOnly && !slow.LiveOnly {
+		a.sent = a.first - 1
+	}
+	a.liveOnly = slow.LiveOnly
+	a.sendLocked(&scratch{samples: make([]wire.Sample, len(a.fleet.series))})
 }

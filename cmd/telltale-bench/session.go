@@ -100,7 +100,7 @@ func (a *agent) connect(ctx context.Context) (welcomed bool, err error) {
 		case *wire.Ack:
 			a.acknowledge(frame)
 		case *wire.Slow:
-			a.setWindow(frame.MaxInFlight)
+			a.keepPace(frame)
 		case *wire.Error:
 			return true, closeError(frame)
 		}

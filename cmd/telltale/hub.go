@@ -106,6 +106,7 @@ func (h *hub) run(ctx context.Context) error {
 	group, failed := errgroup.WithContext(parts)
 	group.Go(func() error { return h.runHistory(failed) })
 	group.Go(func() error { h.app.Run(failed); return nil })
+	group.Go(func() error { h.watchStorage(failed); return nil })
 	group.Go(func() error { return h.app.Fiber().Listener(h.listener) })
 	h.printAddresses()
 
@@ -154,6 +155,32 @@ func (h *hub) runHistory(ctx context.Context) error {
 		case <-ctx.Done():
 			return context.Cause(ctx)
 		case <-time.After(2 * time.Second):
+		}
+	}
+}
+
+// watchStorage turns storing off while history is behind: agents then keep what they send for the
+// live dashboards, and send it again when it is back.
+func (h *hub) watchStorage(ctx context.Context) {
+	tick := time.NewTicker(time.Second)
+	defer tick.Stop()
+	before := ""
+	for {
+		select {
+		case <-ctx.Done():
+			return
+		case <-tick.C:
+		}
+		behind := h.writer.Behind()
+		if behind == before {
+			continue
+		}
+		before = behind
+		h.door.SetLiveOnly(behind != "")
+		if behind != "" {
+			h.log.Warn("history is behind; dashboards go on live, agents keep what they send", "reason", behind)
+		} else {
+			h.log.Info("history is no longer behind; agents send what they kept")
 		}
 	}
 }

@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"log/slog"
 	"os"
+	"path/filepath"
 
 	"github.com/ClickHouse/clickhouse-go/v2"
 	"github.com/nats-io/nats.go"
@@ -110,10 +111,13 @@ func (h *hub) openTelemetry(context.Context) error {
 	h.writer, err = history.NewWriter(h.options, server, registry, func(stored []aggregate.Progress) {
 		acks := make([]ingest.Stored, len(stored))
 		for i, p := range stored {
-			acks[i] = ingest.Stored(p)
+			acks[i] = ingest.Stored{Agent: p.Agent, Epoch: p.Epoch, Seq: p.Seq}
 		}
 		h.door.Stored(acks)
-	}, history.Config{MaxUnstoredBytes: h.config.MaxUnstored}, h.metrics, h.log)
+	}, history.Config{
+		MaxUnstoredBytes: h.config.MaxUnstored, Retention: h.config.RetentionRaw, MinFreeBytes: h.config.MinFree,
+		QuarantineDir: filepath.Join(h.config.Data, "quarantine"),
+	}, h.metrics, h.log)
 	if err != nil {
 		return err
 	}
@@ -124,6 +128,7 @@ func (h *hub) openTelemetry(context.Context) error {
 
 	config := ingest.DefaultConfig()
 	config.PublicURL = h.config.PublicURL
+	config.Retention = h.config.RetentionRaw
 	tokens := &agentTokens{store: h.store.Tokens}
 	h.door, err = ingest.New(config, &sink{registry, h.live, h.writer}, tokens, h.metrics, h.log)
 	tokens.revoked = h.door.Revoke

@@ -23,6 +23,8 @@ type serveCommand struct {
 	TLSKey         string        `help:"Its private key." type:"existingfile" name:"tls-key" placeholder:"FILE"`
 	Insecure       bool          `help:"Serve plain HTTP on another address than loopback: passwords and tokens pass in the clear."`
 	MaxUnstored    int64         `help:"Bound on samples received and not yet stored, in bytes." default:"536870912" placeholder:"BYTES"`
+	RetentionRaw   time.Duration `help:"How long raw samples are kept, at least; whole days are dropped." default:"72h"`
+	MinFree        int64         `help:"With less room on ClickHouse's disk, in bytes, nothing more is stored; dashboards stay live." default:"1073741824" placeholder:"BYTES"`
 	StopTimeout    time.Duration `help:"How long an orderly stop may take." default:"20s"`
 	LogLevel       string        `help:"debug, info, warn or error." enum:"debug,info,warn,error" default:"info"`
 	LogFormat      string        `help:"text or json." enum:"text,json" default:"text"`
@@ -35,6 +37,12 @@ func (c *serveCommand) Validate() error {
 	}
 	if c.MaxUnstored < 1<<20 {
 		return fmt.Errorf("--max-unstored=%d: give at least %d bytes", c.MaxUnstored, 1<<20)
+	}
+	if c.RetentionRaw < time.Hour {
+		return fmt.Errorf("--retention-raw=%v: give at least 1h", c.RetentionRaw)
+	}
+	if c.MinFree < 0 {
+		return fmt.Errorf("--min-free=%d: give 0 or more bytes", c.MinFree)
 	}
 	host, _, err := net.SplitHostPort(c.Listen)
 	if err != nil {

@@ -51,18 +51,34 @@ func labelMap(labels []wire.Label) map[string]string {
 	return m
 }
 
-// Take gives a batch to storage and, once storage has it, to the live state.
+// Take gives a batch to storage.
 func (s *sink) Take(b *ingest.Batch) error {
 	batch := aggregate.Batch(*b)
-	if err := s.writer.Take(&batch); err != nil {
-		if errors.Is(err, history.ErrFull) {
-			return ingest.ErrFull
-		}
-		return err
-	}
-	s.live.Apply(&batch)
-	return nil
+	return full(s.writer.Take(&batch))
 }
+
+// TakeGap gives a declared gap to storage.
+func (s *sink) TakeGap(g *ingest.Gap) error {
+	gap := aggregate.Gap(*g)
+	return full(s.writer.TakeGap(&gap))
+}
+
+// full says in the door's words that storage has no room.
+func full(err error) error {
+	if errors.Is(err, history.ErrFull) {
+		return ingest.ErrFull
+	}
+	return err
+}
+
+// Live updates the live state.
+func (s *sink) Live(b *ingest.Batch) {
+	batch := aggregate.Batch(*b)
+	s.live.Apply(&batch)
+}
+
+// Fill is the share of the bound on unstored samples that is used.
+func (s *sink) Fill() float64 { return s.writer.Level() }
 
 // Forget drops what is held for an agent that has left.
 func (s *sink) Forget(agent string) {

@@ -2,10 +2,12 @@ package agent
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"hash/fnv"
 	"time"
 
+	"telltale/ingest/agent/spool"
 	"telltale/ingest/wire"
 )
 
@@ -21,7 +23,6 @@ type Collector interface {
 // Agent collects and delivers.
 type Agent struct {
 	config    Config
-	client    *client
 	collector func(interval time.Duration) Collector
 }
 
@@ -31,49 +32,53 @@ func New(config Config, collector func(interval time.Duration) Collector) (*Agen
 	if err := config.Validate(); err != nil {
 		return nil, err
 	}
-	client, err := newClient(config)
-	if err != nil {
-		return nil, err
-	}
-	return &Agent{config: config, client: client, collector: collector}, nil
+	return &Agent{config: config, collector: collector}, nil
 }
 
-// Run collects and delivers until ctx ends; then it waits a little for what it holds to be
-// acknowledged.
+// Run collects and delivers until ctx ends; then it waits a little for the newest to be
+// acknowledged. What is not stays in the spool for the next start; an error says what could
+// not be kept there.
 func (a *Agent) Run(ctx context.Context) error {
+	held, err := spool.Open(spool.Config{Dir: a.config.SpoolDir, Bytes: a.config.SpoolBytes, Log: a.config.Log})
+	if err != nil {
+		return fmt.Errorf("opening the spool: %w", err)
+	}
+	client, err := newClient(a.config, held)
+	if err != nil {
+		return errors.Join(err, held.Close())
+	}
 	delivering, stop := context.WithCancel(context.WithoutCancel(ctx))
 	delivered := make(chan struct{})
 	go func() {
 		defer close(delivered)
-		a.client.run(delivering)
+		client.run(delivering)
 	}()
-	a.collect(ctx)
+	a.collect(ctx, client)
 	stop() // only now: the last tick is to be delivered too
 	<-delivered
-	if stats := a.client.queue.statistics(); stats.Waiting > 0 {
-		return fmt.Errorf("stopped with %d samples that no hub has acknowledged", stats.Waiting)
-	}
-	return nil
+	err = held.Close()
+	stats := held.Stats()
+	a.config.Log.Info("stopped", "acknowledged_batches", stats.Acknowledged, "kept_batches", stats.Batches,
+		"dropped_samples", stats.Dropped, "gaps", stats.Gaps)
+	return err
 }
 
-// Stats says what became of the samples so far.
-func (a *Agent) Stats() Stats { return a.client.queue.statistics() }
-
-// collect adds a batch to the queue at every tick.
-func (a *Agent) collect(ctx context.Context) {
+// collect adds a batch to the spool at every tick.
+func (a *Agent) collect(ctx context.Context, c *client) {
 	interval := a.config.Interval
 	collector := a.collector(interval)
 	defer func() { a.closeCollector(collector) }()
+	var own ownMetrics
 	expected := 0
 	wait := untilTick(time.Now(), interval, a.config.Agent.ID)
 	for {
 		select {
 		case <-ctx.Done():
 			return
-		case changed := <-a.client.intervals:
+		case changed := <-c.intervals:
 			if changed != interval {
 				interval = changed
-				a.client.interval.Store(int64(interval))
+				c.interval.Store(int64(interval))
 				a.closeCollector(collector)
 				collector = a.collector(interval)
 			}
@@ -81,10 +86,11 @@ func (a *Agent) collect(ctx context.Context) {
 			continue
 		case <-time.After(wait):
 		}
-		// The queue keeps the samples, so each tick has memory of its own.
+		// The spool keeps the samples, so each tick has memory of its own.
 		samples := collector.Collect(time.Now(), make([]wire.Sample, 0, expected))
+		samples = own.collect(time.Now(), c.spool.Stats(), samples)
 		expected = len(samples)
-		a.client.queue.add(samples)
+		c.spool.Add(samples)
 		if wait = untilTick(time.Now(), interval, a.config.Agent.ID); wait < interval/4 {
 			wait += interval // the clock was set back a little: this tick has been
 		}

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"math"
 	"net/http"
 	"net/http/httptest"
 	"os"
@@ -16,6 +17,7 @@ import (
 
 	"github.com/gorilla/websocket"
 
+	"telltale/ingest/agent/spool"
 	"telltale/ingest/wire"
 )
 
@@ -70,19 +72,25 @@ func TestAgentEndToEnd(t *testing.T) {
 func TestTicksAreOneIntervalApart(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		c := &counting{series: wire.Series{Metric: "ticks"}}
-		a := &Agent{config: Config{Interval: time.Second, Agent: wire.Agent{ID: "host-1"}, Log: testLog(t)}, collector: c.make}
-		a.client = &client{queue: newQueue(1000), intervals: make(chan time.Duration, 1), log: testLog(t)}
+		config := Config{
+			Hub: "ws://hub", Interval: time.Second, Agent: wire.Agent{ID: "host-1"}, Log: testLog(t),
+			SpoolDir: t.TempDir(), SpoolBytes: spool.MinBytes,
+		}
+		a, client := &Agent{config: config, collector: c.make}, testClient(t, config)
 		ctx, cancel := context.WithCancel(t.Context())
 		ended := make(chan struct{})
 		go func() {
 			defer close(ended)
-			a.collect(ctx)
+			a.collect(ctx, client)
 		}()
 		time.Sleep(10*time.Second + time.Millisecond)
-		a.client.setInterval(5 * time.Second)
+		client.setInterval(5 * time.Second)
 		time.Sleep(30 * time.Second)
 		cancel()
 		<-ended
+		if err := client.spool.Close(); err != nil {
+			t.Error(err)
+		}
 		if len(c.times) != 16 {
 			t.Fatalf("%d ticks in 10 s at 1 s and 30 s at 5 s, want 16: %v", len(c.times), c.times)
 		}
@@ -141,7 +149,7 @@ func scripted(t *testing.T, script func(conn *websocket.Conn)) Config {
 		}
 	}))
 	t.Cleanup(server.Close)
-	return Config{Hub: server.URL, Token: "good", Interval: time.Second, QueuedSamples: 100, Agent: wire.Agent{ID: "a"}, Log: testLog(t)}
+	return Config{Hub: server.URL, Token: "good", Interval: time.Second, SpoolDir: t.TempDir(), SpoolBytes: spool.MinBytes, Agent: wire.Agent{ID: "a"}, Log: testLog(t)}
 }
 
 func say(conn *websocket.Conn, f wire.Frame) {
@@ -164,14 +172,11 @@ func TestHeedsTheHub(t *testing.T) {
 		}
 		say(conn, &wire.Error{Code: "overloaded", Message: "later", RetryAfter: 3 * time.Second})
 	})
-	c, err := newClient(config)
-	if err != nil {
-		t.Fatal(err)
-	}
+	c := testClient(t, config)
 	for range 5 {
-		c.queue.add([]wire.Sample{{Series: &wire.Series{Metric: "m"}, Value: 1}})
+		c.spool.Add([]wire.Sample{{Series: &wire.Series{Metric: "m"}, Value: 1}})
 	}
-	_, err = c.connect(t.Context(), t.Context())
+	_, err := c.connect(t.Context(), t.Context())
 	var closing *wire.CloseError
 	if !errors.As(err, &closing) || closing.Code != wire.Overloaded || closing.RetryAfter != 3*time.Second {
 		t.Errorf("connect: %v", err)
@@ -184,10 +189,7 @@ func TestHeedsTheHub(t *testing.T) {
 func TestHubThatTalksNonsense(t *testing.T) {
 	f := func(script func(conn *websocket.Conn), says string) {
 		t.Helper()
-		c, err := newClient(scripted(t, script))
-		if err != nil {
-			t.Fatal(err)
-		}
+		c := testClient(t, scripted(t, script))
 		if _, err := c.connect(t.Context(), t.Context()); err == nil || !strings.Contains(err.Error(), says) {
 			t.Errorf("connect: %v, want %q", err, says)
 		}
@@ -199,7 +201,7 @@ func TestHubThatTalksNonsense(t *testing.T) {
 }
 
 func TestConfigValidate(t *testing.T) {
-	good := Config{Hub: "ws://hub:8080", Token: "t", Interval: time.Second, QueuedSamples: 1, Agent: wire.Agent{ID: "a"}}
+	good := Config{Hub: "ws://hub:8080", Token: "t", Interval: time.Second, SpoolDir: "spool", SpoolBytes: spool.DefaultBytes, Agent: wire.Agent{ID: "a"}}
 	if err := good.Validate(); err != nil {
 		t.Errorf("a good config: %v", err)
 	}
@@ -219,7 +221,10 @@ func TestConfigValidate(t *testing.T) {
 	f(func(c *Config) { c.Token = "" }, "telltale token create")
 	f(func(c *Config) { c.Token = "a b" }, "cut or quoted")
 	f(func(c *Config) { c.Interval = time.Millisecond }, "interval")
-	f(func(c *Config) { c.QueuedSamples = 0 }, "queue")
+	f(func(c *Config) { c.SpoolDir = "" }, "--spool")
+	f(func(c *Config) { c.SpoolBytes = 1000 }, "--spool-bytes")
+	f(func(c *Config) { c.BacklogRate = -1 }, "backlog rate")
+	f(func(c *Config) { c.BacklogRate = math.NaN() }, "backlog rate")
 	f(func(c *Config) { c.Agent.ID = "" }, "agent.id")
 	f(func(c *Config) { c.Agent.Labels = []wire.Label{{Name: "agent", Value: "x"}} }, "reserved_label")
 }
@@ -259,5 +264,34 @@ func TestIdentity(t *testing.T) {
 	// Below a file no directory can be: the id is good for now, and the error says so.
 	if id, err := Identity(filepath.Join(dir, identityFile, "state")); err == nil || id != "" && id != host {
 		t.Errorf("a state directory that cannot be: %q, %v", id, err)
+	}
+}
+
+func TestBackoff(t *testing.T) {
+	var b backoff
+	longest := time.Duration(0)
+	for try := range 20 {
+		wait := b.next(nil)
+		want := min(firstWait<<min(try, 10), maxWait)
+		if wait < want/2 || wait > want {
+			t.Errorf("try %d: %v, want %v to %v", try, wait, want/2, want)
+		}
+		longest = max(longest, wait)
+	}
+	if longest > maxWait {
+		t.Errorf("waits up to %v", longest)
+	}
+	b.reset()
+	if wait := b.next(nil); wait > firstWait {
+		t.Errorf("after a reset: %v", wait)
+	}
+	if wait := b.next(&wire.CloseError{Code: wire.Overloaded, RetryAfter: 7 * time.Second}); wait < 7*time.Second || wait > 14*time.Second {
+		t.Errorf("told to come back in 7s: %v", wait)
+	}
+	if wait := b.next(wire.Closef(wire.Unauthorized, "")); wait < finalWait/2 {
+		t.Errorf("unauthorized: %v", wait)
+	}
+	if wait := b.next(wire.Closef(wire.OutOfOrder, "")); wait > maxWait {
+		t.Errorf("out of order: %v", wait)
 	}
 }

@@ -7,37 +7,39 @@ import (
 	"sync/atomic"
 	"time"
 
+	"telltale/ingest/agent/spool"
 	"telltale/ingest/wire"
 )
 
-// client keeps a connection to the hub and delivers the queue over it.
+// client keeps a connection to the hub and delivers the spool over it.
 type client struct {
 	config    Config
 	url       string
-	queue     *queue
+	spool     *spool.Spool
 	intervals chan time.Duration // capacity 1: the newest wish of the hub
 	interval  atomic.Int64       // the one in force, as a time.Duration
 	log       *slog.Logger
 }
 
-func newClient(config Config) (*client, error) {
+func newClient(config Config, held *spool.Spool) (*client, error) {
 	address, err := hubURL(config.Hub)
 	if err != nil {
 		return nil, err
 	}
 	c := &client{
-		config: config, url: address, queue: newQueue(config.QueuedSamples),
+		config: config, url: address, spool: held,
 		intervals: make(chan time.Duration, 1), log: config.Log.With("hub", address),
 	}
 	c.interval.Store(int64(config.Interval))
 	return c, nil
 }
 
-// lastWords is how long a stopping agent waits for what it holds to be acknowledged.
-const lastWords = 5 * time.Second
+// lastWords is how long a stopping agent waits for the newest to be acknowledged. The
+// rest is in the spool.
+const lastWords = 3 * time.Second
 
-// run connects again and again until ctx ends and the queue is delivered, or lastWords
-// have passed since.
+// run connects again and again until ctx ends, and lets the connection there is then go on
+// until the newest is acknowledged, or lastWords have passed.
 func (c *client) run(ctx context.Context) {
 	hard, cancel := context.WithCancel(context.WithoutCancel(ctx))
 	defer cancel()
@@ -46,20 +48,20 @@ func (c *client) run(ctx context.Context) {
 	var retry backoff
 	for {
 		welcomed, err := c.connect(ctx, hard)
-		if hard.Err() != nil || ctx.Err() != nil && c.queue.empty() {
+		if ctx.Err() != nil {
 			return
 		}
 		if welcomed {
 			retry.reset()
 		}
+		if errors.Is(err, errNewConnection) {
+			continue
+		}
 		c.disagree(err)
 		wait := retry.next(err)
-		if ctx.Err() != nil {
-			wait = firstWait
-		}
 		c.log.Warn("no connection to the hub", "error", err, "retry_in", wait.Round(time.Millisecond),
-			"waiting_samples", c.queue.statistics().Waiting)
-		if !sleep(ctx, wait) && !sleep(hard, firstWait) { // stopping: once more, soon
+			"waiting_batches", c.spool.Stats().Batches)
+		if !sleep(ctx, wait) {
 			return
 		}
 	}
@@ -77,13 +79,13 @@ func sleep(ctx context.Context, d time.Duration) bool {
 	}
 }
 
-// disagree opens a new epoch where hub and agent see the sequence differently; else the
-// agent would come back with the same seqs for ever.
+// disagree opens a new epoch where hub and agent see a sequence differently, so that what
+// comes next is delivered whatever is wrong with the old ones.
 func (c *client) disagree(err error) {
 	var closing *wire.CloseError
 	if errors.As(err, &closing) && (closing.Code == wire.OutOfOrder || closing.Code == wire.StaleSeq) {
 		c.log.Error("the hub does not agree on the sequence: going on in a new epoch", "error", err)
-		c.queue.renumber()
+		c.spool.Rotate()
 	}
 }
 

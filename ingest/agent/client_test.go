@@ -5,11 +5,13 @@ import (
 	"io"
 	"math/rand/v2"
 	"net"
+	"slices"
 	"strings"
 	"sync"
 	"testing"
 	"time"
 
+	"telltale/ingest/agent/spool"
 	"telltale/ingest/wire"
 )
 
@@ -19,7 +21,7 @@ func TestDelivers(t *testing.T) {
 	s.feed(500)
 	s.awaitEmpty()
 	expectOnce(t, h.storage.all(), 500)
-	if got := s.queue.statistics(); got != (Stats{Acknowledged: 500}) {
+	if got := s.spool.Stats(); got.Acknowledged != 500 || got.Dropped != 0 || got.Gaps != 0 {
 		t.Errorf("stats %+v", got)
 	}
 }
@@ -31,10 +33,10 @@ func TestKeepsToTheWindow(t *testing.T) {
 	s := start(t, h.config("a"))
 	window := wire.DefaultLimits().MaxInFlight
 	s.feed(3 * window)
-	eventually(t, "filling the window", func() bool { return h.storage.taken() >= window })
-	time.Sleep(20 * time.Millisecond)
-	if got := h.storage.taken(); got != window {
-		t.Errorf("%d batches in flight, want %d", got, window)
+	eventually(t, "sending", func() bool { return h.storage.taken() >= 4 })
+	time.Sleep(50 * time.Millisecond)
+	if got := h.storage.taken(); got > window {
+		t.Errorf("%d batches in flight, more than %d", got, window)
 	}
 	h.storage.set(func(s *storage) { s.holding = false })
 	s.awaitEmpty()
@@ -50,7 +52,7 @@ func TestHubRestarts(t *testing.T) {
 	for range 3 {
 		h.storage.set(func(s *storage) { s.holding = true })
 		s.feed(10)
-		eventually(t, "taking", func() bool { return h.storage.taken() == 10 })
+		eventually(t, "taking", func() bool { return h.storage.taken() > 3 })
 		h.stop()
 		s.feed(10)
 		h.storage.set(func(s *storage) { s.holding = false })
@@ -132,7 +134,7 @@ func TestTakenOver(t *testing.T) {
 	s := start(t, h.config("a"))
 	s.feed(5)
 	s.awaitEmpty()
-	rival := start(t, h.config("a"))
+	rival := start(t, h.config("a")) // with a spool of its own
 	rival.series = &wire.Series{Metric: "rival"}
 	eventually(t, "the rival's connection", func() bool { return len(h.storage.all()) >= 5 && connectedTwice(h) })
 	rival.stop()
@@ -148,26 +150,28 @@ func connectedTwice(h *testHub) bool {
 }
 
 // With no hub for long, the oldest is dropped and declared as a gap.
-func TestFullQueueBecomesAGap(t *testing.T) {
+func TestFullSpoolBecomesAGap(t *testing.T) {
 	h := startHub(t)
 	config := h.config("a")
-	config.QueuedSamples = 10
+	config.SpoolBytes = spool.MinBytes
 	h.stop()
 	s := start(t, config)
-	s.feed(25)
-	if got := s.queue.statistics(); got != (Stats{Dropped: 15, Waiting: 10}) {
-		t.Errorf("stats %+v", got)
+	const fed = 5000
+	s.feed(fed)
+	dropped := int(s.spool.Stats().Dropped)
+	if dropped == 0 {
+		t.Fatal("nothing was dropped")
 	}
 	h.start()
 	s.awaitEmpty()
-	values := h.storage.all()
-	if len(values) != 10 || values[0] != 16 || values[9] != 25 {
-		t.Errorf("stored %v, want 16 to 25", values)
+	values := slices.Sorted(slices.Values(h.storage.all()))
+	if len(values) != fed-dropped || values[0] != float64(dropped+1) || values[len(values)-1] != fed {
+		t.Errorf("%d values stored, from %v on, and %d dropped", len(values), values[0], dropped)
 	}
 	s.feed(3) // and on it goes
 	s.awaitEmpty()
-	if values := h.storage.all(); len(values) != 13 {
-		t.Errorf("stored %v", values)
+	if got := len(h.storage.all()); got != len(values)+3 {
+		t.Errorf("%d values stored, want 3 more than %d", got, len(values))
 	}
 }
 
@@ -175,69 +179,112 @@ func TestFullQueueBecomesAGap(t *testing.T) {
 func TestDropsWhileInFlight(t *testing.T) {
 	h := startHub(t)
 	config := h.config("a")
-	config.QueuedSamples = 10
+	config.SpoolBytes = spool.MinBytes
 	h.storage.set(func(s *storage) { s.holding = true })
 	s := start(t, config)
 	s.feed(8)
-	eventually(t, "taking", func() bool { return h.storage.taken() == 8 })
-	s.feed(100) // drops what is in flight, and more
-	h.stop()    // loses the eight
+	eventually(t, "taking", func() bool { return h.storage.taken() > 3 })
+	s.feed(5000) // drops what is in flight, and more
+	h.stop()     // loses the eight
 	h.storage.set(func(s *storage) { s.holding = false })
 	h.start()
 	s.awaitEmpty()
-	values := h.storage.all()
-	if n := len(values); n < 10 || values[n-1] != 108 {
-		t.Fatalf("stored %v, want at least 99 to 108", values)
+	values := slices.Sorted(slices.Values(h.storage.all()))
+	if n := len(values); n < 100 || values[n-1] != 5008 {
+		t.Fatalf("%d values stored, want the newest", n)
 	}
 	for i := 1; i < len(values); i++ {
-		if values[i] <= values[i-1] {
-			t.Fatalf("stored %v: twice or out of order", values)
+		if values[i] == values[i-1] {
+			t.Fatalf("%v came twice", values[i])
 		}
 	}
 }
 
-// A hub that has lost what it acknowledged: the agent goes on in a new epoch.
+// A hub that has lost what it acknowledged is told so, and gets the rest.
 func TestHubThatForgot(t *testing.T) {
 	h := startHub(t)
 	s := start(t, h.config("a"))
-	s.feed(5)
+	s.feed(3)
 	s.awaitEmpty()
-	before := s.queue.currentEpoch()
 	h.stop()
-	s.feed(5)
-	h.storage.set(func(s *storage) { clear(s.stored) })
+	s.feed(3)
+	h.storage.set(func(s *storage) { clear(s.stored); s.values = nil })
 	h.start()
 	s.awaitEmpty()
-	expectOnce(t, h.storage.all(), 10)
-	if s.queue.currentEpoch() == before {
-		t.Error("no new epoch")
+	// The first three are still in the segment: they come again too.
+	expectOnce(t, h.storage.all(), 6)
+}
+
+// After an outage that a restart of the agent falls into, everything is delivered once,
+// and what is fresh does not wait for the rest.
+func TestFreshGoesBeforeTheBacklog(t *testing.T) {
+	h := startHub(t)
+	config := h.config("a")
+	config.BacklogRate = 50
+	s := start(t, config)
+	s.feed(10)
+	s.awaitEmpty()
+	h.stop()
+	s.feed(20)
+	last := s.last
+	s.stop()
+	s = start(t, config)
+	s.last = last
+	s.feed(20)
+	h.start()
+	eventually(t, "reconnecting", func() bool { return len(h.storage.all()) > 10 })
+	s.feed(1)
+	s.awaitEmpty()
+	values := h.storage.all()
+	expectOnce(t, values, 51)
+	if at := slices.Index(values, 51); at > 25 {
+		t.Errorf("the fresh batch came as number %d of 51: %v", at+1, values)
+	}
+	if at := slices.Index(values, 30); at > slices.Index(values, 31) {
+		t.Errorf("the backlog is not in order: %v", values)
 	}
 }
 
-func TestHubThatIsFull(t *testing.T) {
+// A hub that cannot store: what is new is shown all the time, once, and stored once when
+// the hub can again.
+func TestHubThatOnlyShows(t *testing.T) {
 	h := startHub(t)
-	h.storage.set(func(s *storage) { s.full = true })
-	c, err := newClient(h.config("a"))
-	if err != nil {
-		t.Fatal(err)
+	s := start(t, h.config("a"))
+	s.feed(3)
+	s.awaitEmpty()
+	for range 2 {
+		before := s.spool.Epochs()
+		h.storage.set(func(s *storage) { s.full = true })
+		for range 20 {
+			s.feed(1)
+			eventually(t, "being shown", func() bool { return h.storage.shown() == int(s.last) })
+		}
+		if got := len(h.storage.all()); got > int(s.last)-20 {
+			t.Fatalf("%d stored by a hub that is full", got)
+		}
+		h.storage.set(func(s *storage) { s.full = false })
+		eventually(t, "storing again", func() bool {
+			s.feed(1)
+			time.Sleep(20 * time.Millisecond)
+			return len(h.storage.all()) >= int(s.last)-5
+		})
+		s.awaitEmpty()
+		if after := s.spool.Epochs(); slices.Equal(before, after) {
+			t.Errorf("epochs %v: no new one after the hub only showed", after)
+		}
 	}
-	c.queue.add([]wire.Sample{{Series: &wire.Series{Metric: "m"}, Value: 1}})
-	welcomed, err := c.connect(t.Context(), t.Context())
-	var closing *wire.CloseError
-	if !welcomed || !errors.As(err, &closing) || closing.Code != wire.Overloaded || closing.RetryAfter != 5*time.Second {
-		t.Errorf("connect = %v, %#v; want overloaded, back in 5s", welcomed, err)
-	}
+	expectOnce(t, h.storage.all(), int(s.last))
+	h.storage.mu.Lock()
+	defer h.storage.mu.Unlock()
+	expectOnce(t, h.storage.live, int(s.last))
 }
 
 func TestWrongToken(t *testing.T) {
 	h := startHub(t)
 	config := h.config("a")
 	config.Token = "bad"
-	c, err := newClient(config)
-	if err != nil {
-		t.Fatal(err)
-	}
-	_, err = c.connect(t.Context(), t.Context())
+	c := testClient(t, config)
+	_, err := c.connect(t.Context(), t.Context())
 	var closing *wire.CloseError
 	if !errors.As(err, &closing) || closing.Code != wire.Unauthorized || !strings.Contains(closing.Message, "telltale token create") {
 		t.Errorf("connect: %v", err)
@@ -253,27 +300,27 @@ func TestBatchThatIsTooBig(t *testing.T) {
 	for i := range huge {
 		huge[i] = wire.Sample{Series: s.series, TS: 1, Value: -1}
 	}
-	s.queue.add(huge)
+	s.spool.Add(huge)
 	s.feed(2)
 	s.awaitEmpty()
 	expectOnce(t, h.storage.all(), 3)
-	if got := s.queue.statistics(); got.Dropped != uint64(len(huge)) || got.Acknowledged != 3 {
+	if got := s.spool.Stats(); got.Dropped != uint64(len(huge)) || got.Gaps != 1 {
 		t.Errorf("stats %+v", got)
 	}
 }
 
-// Stopping delivers what is still held, also to a hub that comes back meanwhile.
+// Stopping waits a little for the newest to be acknowledged.
 func TestStopDelivers(t *testing.T) {
 	h := startHub(t)
 	h.storage.set(func(s *storage) { s.holding = true })
 	s := start(t, h.config("a"))
-	s.feed(20)
-	eventually(t, "taking", func() bool { return h.storage.taken() == 20 })
+	s.feed(5)
+	eventually(t, "taking", func() bool { return h.storage.taken() > 3 })
 	s.cancel()
 	h.storage.set(func(s *storage) { s.holding = false })
 	<-s.ended
-	expectOnce(t, h.storage.all(), 20)
-	if !s.queue.empty() {
-		t.Error("stopped before the acknowledgement came")
+	expectOnce(t, h.storage.all(), 5)
+	if left := s.spool.Stats().Batches; left != 0 {
+		t.Errorf("stopped before %d acknowledgements came", left)
 	}
 }

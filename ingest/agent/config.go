@@ -10,6 +10,7 @@ import (
 	"strings"
 	"time"
 
+	"telltale/ingest/agent/spool"
 	"telltale/ingest/wire"
 )
 
@@ -20,17 +21,18 @@ type Config struct {
 	Agent    wire.Agent
 	Interval time.Duration // between two ticks; at least MinInterval
 
-	// QueuedSamples bounds what is held in memory until it is acknowledged.
-	QueuedSamples int
+	SpoolDir   string // holds batches until they are acknowledged
+	SpoolBytes int64  // what of them it holds at most; the oldest go first
+
+	// BacklogRate bounds how many batches a second are sent of what an outage has left,
+	// beside the fresh ones. 0 is ten times as fast as they came.
+	BacklogRate float64
 
 	Log *slog.Logger
 }
 
 // MinInterval is the fastest beat of an agent.
 const MinInterval = 100 * time.Millisecond
-
-// DefaultQueuedSamples is a quarter of an hour of a host's samples, and some 12 MB.
-const DefaultQueuedSamples = 250_000
 
 // Validate names what cannot work.
 func (c *Config) Validate() error {
@@ -46,8 +48,14 @@ func (c *Config) Validate() error {
 	if c.Interval < MinInterval || c.Interval > 24*time.Hour {
 		return fmt.Errorf("interval %v: use %v to 24h", c.Interval, MinInterval)
 	}
-	if c.QueuedSamples < 1 {
-		return fmt.Errorf("a queue of %d samples holds nothing", c.QueuedSamples)
+	if c.SpoolDir == "" {
+		return fmt.Errorf("no directory for the spool: name one with --spool")
+	}
+	if c.SpoolBytes < spool.MinBytes {
+		return fmt.Errorf("a spool of %d bytes is too small: give --spool-bytes %d or more", c.SpoolBytes, spool.MinBytes)
+	}
+	if !(c.BacklogRate >= 0 && c.BacklogRate <= 1e6) {
+		return fmt.Errorf("backlog rate %v: use 0 (ten times the interval's) to 1000000 batches a second", c.BacklogRate)
 	}
 	limits := wire.DefaultLimits()
 	hello := wire.Hello{Agent: c.Agent}

@@ -3,6 +3,7 @@ package agent
 import (
 	"errors"
 	"fmt"
+	"slices"
 	"time"
 
 	"github.com/gorilla/websocket"
@@ -84,8 +85,7 @@ func (s *session) handle(frame wire.Frame) error {
 		s.log.Info("the hub changes the interval", "interval", f.Interval)
 		s.setInterval(f.Interval)
 	case *wire.Slow:
-		s.log.Info("the hub changes what may be in flight", "max_in_flight", f.MaxInFlight, "live_only", f.LiveOnly)
-		s.window = max(f.MaxInFlight, 1)
+		return s.slow(f)
 	case *wire.Notice:
 		s.log.Warn("notice from the hub", "level", f.Level, "text", f.Text)
 	case *wire.Error:
@@ -97,16 +97,15 @@ func (s *session) handle(frame wire.Frame) error {
 }
 
 func (s *session) acknowledged(a *wire.Ack) {
-	landed := 0
-	for landed < len(s.flying) && s.flying[landed] <= a.Seq {
-		landed++
+	s.flying = slices.DeleteFunc(s.flying, func(f flight) bool { return f.epoch == a.Epoch && f.seq <= a.Seq })
+	if before, ok := s.acked[a.Epoch]; ok {
+		s.acked[a.Epoch] = max(before, a.Seq)
 	}
-	s.flying = append(s.flying[:0], s.flying[landed:]...)
 	for _, r := range a.Refused { // once per reason and connection: it may go on for ever
 		if !s.refused[r.Reason] {
 			s.refused[r.Reason] = true
 			s.log.Warn("the hub refuses samples", "reason", r.Reason, "seq", r.Seq, "index", r.Index)
 		}
 	}
-	s.queue.ack(a)
+	s.spool.Ack(a.Epoch, a.Seq)
 }

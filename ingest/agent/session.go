@@ -11,6 +11,7 @@ import (
 
 	"github.com/gorilla/websocket"
 
+	"telltale/ingest/agent/spool"
 	"telltale/ingest/wire"
 )
 
@@ -29,17 +30,29 @@ type session struct {
 	encoder *wire.Encoder
 	message []byte
 
-	limits  wire.Limits
-	window  int                  // how much may be in flight
-	sent    uint64               // last seq sent
-	flying  []uint64             // last seqs of the frames in flight
+	limits   wire.Limits
+	window   int // how much may be in flight
+	liveOnly bool
+	flying   []flight
+	fresh    string                   // the epoch that takes new batches
+	cursors  map[string]*spool.Cursor // by epoch
+	acked    map[string]uint64        // by epoch, as this hub has it
+	due      time.Time                // of the next batch of the backlog
+	pace     *time.Timer              // fires then
+
 	refused map[wire.Reason]bool // reasons that were logged
 	frames  chan wire.Frame
 	readEnd chan error
 	quit    chan struct{}
 }
 
-// connect serves one connection until it ends; soft ending means to finish what is queued,
+// flight is a frame that was sent and not acknowledged.
+type flight struct {
+	epoch string
+	seq   uint64
+}
+
+// connect serves one connection until it ends; soft ending means to finish what is fresh,
 // hard to stop. It returns whether the hub welcomed the agent, and why it ended.
 func (c *client) connect(soft, hard context.Context) (welcomed bool, err error) {
 	conn, err := c.dial(hard)
@@ -48,10 +61,13 @@ func (c *client) connect(soft, hard context.Context) (welcomed bool, err error) 
 	}
 	s := &session{
 		client: c, conn: conn, decoder: wire.NewDecoder(wire.DefaultLimits()),
+		cursors: make(map[string]*spool.Cursor), acked: make(map[string]uint64), pace: time.NewTimer(time.Hour),
 		refused: make(map[wire.Reason]bool), frames: make(chan wire.Frame), readEnd: make(chan error, 1), quit: make(chan struct{}),
 	}
 	cut := context.AfterFunc(hard, func() { _ = conn.Close() })
 	defer cut()
+	defer s.pace.Stop()
+	defer s.closeCursors()
 	if err := s.greet(); err != nil {
 		_ = conn.Close()
 		return false, err
@@ -101,9 +117,9 @@ func (c *client) dial(ctx context.Context) (*websocket.Conn, error) {
 // greet says hello, waits for the welcome, and resumes where it says.
 func (s *session) greet() error {
 	s.encoder = wire.NewEncoder(wire.DefaultLimits())
-	epoch := s.queue.currentEpoch()
+	epochs := s.spool.Epochs()
 	hello := &wire.Hello{
-		Agent: s.config.Agent, Epochs: []string{epoch}, Interval: time.Duration(s.interval.Load()), Time: time.Now().UnixMilli(),
+		Agent: s.config.Agent, Epochs: epochs, Interval: time.Duration(s.interval.Load()), Time: time.Now().UnixMilli(),
 	}
 	if err := s.write(hello); err != nil {
 		return fmt.Errorf("saying hello: %w", err)
@@ -117,26 +133,41 @@ func (s *session) greet() error {
 	if !ok {
 		return wire.Closef(wire.BadFrame, "the hub answered hello with %T", frame)
 	}
-	s.limits, s.window = welcome.Limits, welcome.Limits.MaxInFlight
-	s.encoder = wire.NewEncoder(s.limits)
-	s.sent = s.queue.resume(welcome.Epochs[epoch])
-	s.log.Info("connected to the hub", "session", welcome.Session, "stored_seq", welcome.Epochs[epoch], "waiting_samples", s.queue.statistics().Waiting)
+	s.limits, s.window = welcome.Limits, max(welcome.Limits.MaxInFlight, 1)
+	remembered := s.limits
+	remembered.SeriesPerConnection = min(remembered.SeriesPerConnection, rememberedSeries)
+	s.encoder = wire.NewEncoder(remembered)
+	s.spool.Resume(welcome.Epochs)
+	for _, epoch := range epochs {
+		s.acked[epoch] = welcome.Epochs[epoch]
+		s.cursors[epoch] = s.spool.Cursor(epoch, s.acked[epoch])
+	}
+	s.fresh = epochs[len(epochs)-1]
+	s.log.Info("connected to the hub", "session", welcome.Session, "epochs", len(epochs), "waiting_batches", s.spool.Stats().Batches)
+	if s.spool.Waiting(s.fresh) > burst {
+		return s.refresh()
+	}
 	return nil
 }
 
-// deliver sends what the queue holds, as far as the window allows, until the connection
-// ends, or soft has ended and everything is acknowledged.
+// rememberedSeries bounds the memory that describing each series only once takes here: the
+// processes of a host come and go.
+const rememberedSeries = 10_000
+
+// deliver sends what the spool holds, as far as the window allows, until the connection
+// ends, or soft has ended and the fresh batches are acknowledged.
 func (s *session) deliver(soft context.Context) error {
 	stopping := soft.Done()
 	for {
-		if err := s.fill(); err != nil {
-			return s.ending(err)
+		if err := s.fill(stopping == nil); err != nil {
+			return err
 		}
-		if stopping == nil && s.queue.empty() {
+		if stopping == nil && (s.liveOnly || s.spool.Waiting(s.fresh) == 0) {
 			return s.leave()
 		}
 		select {
-		case <-s.queue.changed:
+		case <-s.spool.Changed():
+		case <-s.pace.C:
 		case frame := <-s.frames:
 			if err := s.handle(frame); err != nil {
 				return err
@@ -147,31 +178,6 @@ func (s *session) deliver(soft context.Context) error {
 			stopping = nil
 		}
 	}
-}
-
-// fill sends until the window or the queue is at its end.
-func (s *session) fill() error {
-	for len(s.flying) < s.window {
-		frame, to := s.queue.next(s.sent)
-		if frame == nil {
-			return nil
-		}
-		if batch, ok := frame.(*wire.Batch); ok && !s.fits(batch) {
-			s.queue.lose(batch.Seq, frameTooBig)
-			s.log.Error("a batch exceeds what the hub takes: it is dropped", "samples", len(batch.Samples))
-			continue
-		}
-		if gap, ok := frame.(*wire.Gap); ok {
-			s.log.Warn("declaring lost samples", "from", time.UnixMilli(gap.From), "to", time.UnixMilli(gap.To), "samples", gap.Count, "reason", gap.Reason)
-			s.message, _ = s.encoder.Append(s.message[:0], gap)
-		}
-		if err := s.flush(); err != nil {
-			return err
-		}
-		s.sent = to
-		s.flying = append(s.flying, to)
-	}
-	return nil
 }
 
 // fits encodes a batch and says whether the hub would take it.

@@ -21,6 +21,7 @@ const (
 	StaleSeq           CloseCode = 4005 // a seq at or below what welcome said is stored
 	ClockSkew          CloseCode = 4006 // the clocks are more than a minute apart
 	LimitExceeded      CloseCode = 4007 // a limit of welcome that has no reason of its own
+	DuplicateAgent     CloseCode = 4008 // two machines have the same agent id
 	GoingAway          CloseCode = 4100 // the hub stops or restarts
 	Overloaded         CloseCode = 4101 // the hub cannot take more now; the error frame says when to come back
 	TakenOver          CloseCode = 4102 // a newer connection of the same agent
@@ -33,7 +34,8 @@ var closeNames = map[CloseCode]string{
 	BadFrame: "bad_frame", Unauthorized: "unauthorized", UnsupportedVersion: "unsupported_version",
 	HelloTimeout: "hello_timeout", OutOfOrder: "out_of_order", StaleSeq: "stale_seq",
 	ClockSkew: "clock_skew", LimitExceeded: "limit_exceeded",
-	GoingAway: "going_away", Overloaded: "overloaded", TakenOver: "taken_over",
+	DuplicateAgent: "duplicate_agent",
+	GoingAway:      "going_away", Overloaded: "overloaded", TakenOver: "taken_over",
 	SlowReader: "slow_reader", IdleTimeout: "idle_timeout",
 }
 

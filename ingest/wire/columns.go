@@ -2,8 +2,8 @@ package wire
 
 // Columns is a batch as a Decoder delivers it: what the samples share in columns, their
 // series as refs. A ref is an index the connection gives to a series when it is first
-// described; refs are dense from 0. It is valid until the Decoder's next call, its
-// strings for ever.
+// described; refs are dense from 0. It is valid until the Decoder's next call
+// or Release, its strings for ever.
 type Columns struct {
 	Epoch string // empty: the epoch the hub made for the connection
 	Seq   uint64

@@ -22,15 +22,32 @@ const maxMantissa = 1 << 53
 
 var pow10 = [maxExponent + 1]float64{1, 1e1, 1e2, 1e3, 1e4, 1e5, 1e6, 1e7, 1e8, 1e9}
 
-// decimal is what both ends remember of a series on one connection.
+// decimal is what both ends remember of a series on one connection. A hub holds millions,
+// so what a mantissa leaves of eight bytes holds the rest.
 type decimal struct {
-	value    float64
-	mantissa int64
-	exponent uint8
+	value float64
+	state int64 // mantissa << stateBits | distributionBit | exponent
+}
 
-	// distribution says that the series has bins instead of values. It stands here, and
-	// not in a struct around this one, because there it would cost 8 bytes a series.
-	distribution bool
+const (
+	stateBits       = 8
+	distributionBit = 1 << 7 // the series has bins instead of values
+	exponentMask    = 1<<4 - 1
+)
+
+func newDecimal(kind Kind) (d decimal) {
+	if kind == Distribution {
+		d.state = distributionBit
+	}
+	return d
+}
+
+func (d *decimal) distribution() bool { return d.state&distributionBit != 0 }
+func (d *decimal) exponent() uint8    { return uint8(d.state & exponentMask) }
+func (d *decimal) mantissa() int64    { return d.state >> stateBits }
+
+func (d *decimal) set(mantissa int64, exponent uint8) {
+	d.state = mantissa<<stateBits | d.state&distributionBit | int64(exponent)
 }
 
 // append writes the token for v.
@@ -39,14 +56,14 @@ func (d *decimal) append(dst []byte, v float64) []byte {
 		return append(dst, 0)
 	}
 	d.value = v
-	if m, ok := mantissa(v, d.exponent); ok && m != d.mantissa {
-		dst = binary.AppendUvarint(dst, zigzag(m-d.mantissa)<<1)
-		d.mantissa = m
+	if m, ok := mantissa(v, d.exponent()); ok && m != d.mantissa() {
+		dst = binary.AppendUvarint(dst, zigzag(m-d.mantissa())<<1)
+		d.set(m, d.exponent())
 		return dst
 	}
 	for e := range uint8(maxExponent + 1) {
 		if m, ok := mantissa(v, e); ok {
-			d.exponent, d.mantissa = e, m
+			d.set(m, e)
 			dst = append(dst, e<<1|1)
 			return binary.AppendUvarint(dst, zigzag(m))
 		}
@@ -67,19 +84,26 @@ func mantissa(v float64, exponent uint8) (int64, bool) {
 // next reads one token and returns the value.
 func (d *decimal) next(tokens *column) float64 {
 	t := tokens.uvarint()
-	switch {
-	case t == 0:
+	if t == 0 {
 		return d.value
+	}
+	m, e := d.mantissa(), d.exponent()
+	switch {
 	case t&1 == 0:
-		d.mantissa += unzigzag(t >> 1)
+		m += unzigzag(t >> 1)
 	case t>>1 <= maxExponent:
-		d.exponent, d.mantissa = uint8(t>>1), tokens.varint()
+		m, e = tokens.varint(), uint8(t>>1)
 	case t == rawToken:
 		d.value = math.Float64frombits(tokens.fixed64())
 		return d.value
 	default:
 		tokens.failed = true
 	}
-	d.value = float64(d.mantissa) / pow10[d.exponent]
+	if m > maxMantissa || m < -maxMantissa {
+		tokens.failed = true
+		return 0
+	}
+	d.set(m, e)
+	d.value = float64(m) / pow10[e]
 	return d.value
 }

@@ -2,6 +2,7 @@ package wire
 
 import (
 	"strings"
+	"sync"
 	"time"
 	"unicode/utf8"
 
@@ -13,7 +14,7 @@ import (
 // are *CloseError. It is not safe for concurrent use.
 type Decoder struct {
 	limits  Limits
-	columns Columns // delivered again and again
+	columns *Columns // delivered last; nil once released
 
 	binary binaryBatches
 	text   textBatches
@@ -25,6 +26,31 @@ func NewDecoder(limits Limits) *Decoder {
 	limits.FrameBytes = min(limits.FrameBytes, MaxFrameBytes)
 	limits.LabelsPerSeries = min(limits.LabelsPerSeries, keptLabels)
 	return &Decoder{limits: limits}
+}
+
+// columnsPool lends a connection columns while it works on a batch: ten thousand idle ones
+// would hold 2 KB each of them.
+var columnsPool = sync.Pool{New: func() any { return new(Columns) }}
+
+// begin returns empty columns that have their memory. Not of Defined: it would keep every
+// name of the connection's first batch.
+func (d *Decoder) begin() *Columns {
+	if d.columns == nil {
+		d.columns = columnsPool.Get().(*Columns)
+	}
+	c := d.columns
+	*c = Columns{TS: c.TS[:0], Value: c.Value[:0], Bins: c.Bins[:0], BinsEnd: c.BinsEnd[:0]}
+	return c
+}
+
+// Release takes back the columns delivered last, which must not be used any more. A
+// Decoder of few batches need not call it.
+func (d *Decoder) Release() {
+	if d.columns != nil {
+		d.begin() // forgets what is the connection's
+		columnsPool.Put(d.columns)
+		d.columns = nil
+	}
 }
 
 // Binary decodes a binary message. A batch is delivered as *Columns.

@@ -25,9 +25,7 @@ type rawBatch struct {
 }
 
 func (d *Decoder) batch(data []byte) (Frame, error) {
-	c := &d.columns
-	// Not Defined: its memory would keep every name of the connection's first batch.
-	*c = Columns{TS: c.TS[:0], Value: c.Value[:0], Bins: c.Bins[:0], BinsEnd: c.BinsEnd[:0]}
+	c := d.begin()
 	raw := rawBatch{epoch: d.binary.epoch}
 	var definitionErr error
 	err := eachField(data, "batch", func(fc *easyproto.FieldContext) bool {
@@ -83,7 +81,7 @@ func (d *Decoder) applyDefinitions(raw *rawBatch) error {
 	}
 	b.state = slices.Grow(b.state, len(d.columns.Defined))
 	for i := range d.columns.Defined {
-		b.state = append(b.state, decimal{distribution: d.columns.Defined[i].Kind == Distribution})
+		b.state = append(b.state, newDecimal(d.columns.Defined[i].Kind))
 	}
 	return nil
 }
@@ -113,7 +111,7 @@ func (d *Decoder) readRefs(raw *rawBatch) error {
 }
 
 func (d *Decoder) readTimes(raw *rawBatch) error {
-	c := &d.columns
+	c := d.columns
 	ts := raw.ts
 	if raw.tsDelta == nil {
 		for range c.Ref {
@@ -133,11 +131,11 @@ func (d *Decoder) readTimes(raw *rawBatch) error {
 }
 
 func (d *Decoder) readValues(raw *rawBatch) error {
-	c, state := &d.columns, d.binary.state
+	c, state := d.columns, d.binary.state
 	tokens := column{rest: raw.values}
 	for _, ref := range c.Ref {
 		s := &state[ref]
-		if s.distribution {
+		if s.distribution() {
 			c.Value = append(c.Value, 0)
 			continue
 		}
@@ -153,10 +151,10 @@ func (d *Decoder) readBins(raw *rawBatch) error {
 	if len(raw.bin) == 0 {
 		return d.withoutBins()
 	}
-	c, state := &d.columns, d.binary.state
+	c, state := d.columns, d.binary.state
 	bins := column{rest: raw.bin}
 	for i, ref := range c.Ref {
-		if state[ref].distribution {
+		if state[ref].distribution() {
 			n := bins.uvarint()
 			if n > uint64(d.limits.SamplesPerBatch-len(c.Bins)) {
 				return tooManySamples(d.limits.SamplesPerBatch)
@@ -177,7 +175,7 @@ func (d *Decoder) readBins(raw *rawBatch) error {
 func (d *Decoder) withoutBins() error {
 	d.columns.BinsEnd = nil
 	for i, ref := range d.columns.Ref {
-		if d.binary.state[ref].distribution {
+		if d.binary.state[ref].distribution() {
 			d.columns.fault(i, BadValue)
 		}
 	}

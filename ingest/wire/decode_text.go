@@ -103,11 +103,8 @@ func (d *Decoder) textBatch(message []byte) (Frame, error) {
 	if err := readText(message, &t); err != nil {
 		return nil, err
 	}
-	c := &d.columns
-	*c = Columns{
-		Epoch: t.Epoch, Seq: t.Seq,
-		Ref: c.Ref[:0], TS: c.TS[:0], Value: c.Value[:0], Bins: c.Bins[:0], BinsEnd: c.BinsEnd[:0],
-	}
+	c := d.begin()
+	c.Epoch, c.Seq = t.Epoch, t.Seq
 	if c.Reset = d.text.refs == nil || len(d.text.refs) > keptRefs; c.Reset {
 		d.text.refs = make(map[string]uint32)
 	}

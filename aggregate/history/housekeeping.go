@@ -1,0 +1,108 @@
+package history
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"time"
+)
+
+const (
+	diskCheckEvery = 15 * time.Second
+	retentionEvery = time.Hour
+)
+
+// Behind says why nothing more should be sent for storing, or "" where all is well. It begins when
+// half of the bound on unstored samples is used or the disk runs low, and ends when a tenth is
+// left: in between, coming and going would cost more than waiting.
+func (w *Writer) Behind() string {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	level := w.levelLocked()
+	w.behind = level > 0.5 || w.behind && level > 0.1
+	switch {
+	case w.lowDisk:
+		return "ClickHouse's disk is nearly full"
+	case w.behind:
+		return "ClickHouse is slow or away"
+	}
+	return ""
+}
+
+// Level is how much of the bound on unstored samples is used, from 0 to 1.
+func (w *Writer) Level() float64 {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	return w.levelLocked()
+}
+
+func (w *Writer) levelLocked() float64 { return float64(w.unstored) / float64(w.cfg.MaxUnstoredBytes) }
+
+// keepHouse watches the disk and drops days that retention has passed, until ctx ends.
+func (w *Writer) keepHouse(ctx context.Context) {
+	disk, retention := time.NewTicker(diskCheckEvery), time.NewTicker(retentionEvery)
+	defer disk.Stop()
+	defer retention.Stop()
+	w.checkDisk(ctx)
+	for {
+		select {
+		case <-ctx.Done():
+			return
+		case <-disk.C:
+			w.checkDisk(ctx)
+		case <-retention.C:
+			w.dropOldDay(ctx)
+		}
+	}
+}
+
+func (w *Writer) checkDisk(ctx context.Context) {
+	ctx, cancel := context.WithTimeout(ctx, queryTimeout)
+	defer cancel()
+	var free uint64
+	if err := w.conn.QueryRow(ctx, "SELECT min(unreserved_space) FROM system.disks").Scan(&free); err != nil {
+		return // a ClickHouse that is away shows in the queue
+	}
+	low := free < uint64(w.cfg.MinFreeBytes)
+	w.mu.Lock()
+	changed := low != w.lowDisk
+	w.lowDisk = low
+	w.mu.Unlock()
+	if changed && low {
+		w.log.Error("ClickHouse's disk is nearly full; nothing is stored until there is room", "free_bytes", free, "floor_bytes", w.cfg.MinFreeBytes)
+	} else if changed {
+		w.log.Info("ClickHouse's disk has room again", "free_bytes", free)
+	}
+}
+
+// dropOldDay drops at most one day of raw samples: the oldest, once all of it is past retention.
+// There is no TTL, and one day an hour at most: a clock that is wrong for a moment must not empty the history.
+func (w *Writer) dropOldDay(ctx context.Context) {
+	ctx, cancel := context.WithTimeout(ctx, time.Minute)
+	defer cancel()
+	if err := w.dropDayBefore(ctx, time.Now().UTC().Add(-w.cfg.Retention).Truncate(24*time.Hour)); err != nil && !errors.Is(err, context.Canceled) {
+		w.log.Warn("cannot drop old samples; it is tried again in an hour", "error", err)
+	}
+}
+
+func (w *Writer) dropDayBefore(ctx context.Context, limit time.Time) error {
+	var parts uint64
+	var oldest string
+	err := w.conn.QueryRow(ctx, `SELECT count(), min(partition) FROM system.parts
+		WHERE active AND database = currentDatabase() AND table = 'raw'`).Scan(&parts, &oldest)
+	if err != nil {
+		return fmt.Errorf("find the oldest day: %w", err)
+	}
+	if parts == 0 || oldest >= limit.Format(time.DateOnly) {
+		return nil
+	}
+	day, err := time.Parse(time.DateOnly, oldest)
+	if err != nil {
+		return fmt.Errorf("find the oldest day: %w", err)
+	}
+	if err := w.conn.Exec(ctx, "ALTER TABLE raw DROP PARTITION ?", day.Format(time.DateOnly)); err != nil {
+		return fmt.Errorf("drop the samples stored on %s: %w", oldest, err)
+	}
+	w.log.Info("dropped raw samples past their retention", "stored_on", oldest)
+	return nil
+}
