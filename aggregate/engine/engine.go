@@ -42,7 +42,7 @@ type Config struct {
 	// 40 % of the machine's.
 	MemoryBytes int64
 
-	// AnalystReads lists the views the analyst may read, each as "telltale.samples". One that
+	// AnalystReads lists the views and tables the analyst may read, each as "telltale.samples". One that
 	// does not exist yet does no harm.
 	AnalystReads []string
 }

@@ -181,10 +181,13 @@ func (w *Writer) syncTable(ctx context.Context, table string) error {
 	if w.server == nil {
 		return nil
 	}
-	var paths []string
-	err := w.conn.QueryRow(ctx, "SELECT data_paths FROM system.tables WHERE database = ? AND name = ?", w.database, table).Scan(&paths)
-	if err != nil {
-		return fmt.Errorf("find the folder of table %s: %w", table, err)
+	paths, known := w.folders[table]
+	if !known {
+		err := w.conn.QueryRow(ctx, "SELECT data_paths FROM system.tables WHERE database = ? AND name = ?", w.database, table).Scan(&paths)
+		if err != nil {
+			return fmt.Errorf("find the folder of table %s: %w", table, err)
+		}
+		w.folders[table] = paths
 	}
 	for _, path := range paths {
 		if !filepath.IsAbs(path) {

@@ -90,7 +90,8 @@ type Writer struct {
 	admissions  *admissions
 	metrics     *metrics
 	sorter      sorter
-	sorted      rows // of the block being stored
+	sorted      rows                // of the block being stored
+	folders     map[string][]string // of tables, by name, for syncTable; they stay where they are
 
 	wake chan struct{} // buffered, 1: there may be a block to store
 
@@ -121,7 +122,7 @@ func NewWriter(o *clickhouse.Options, server Server, definitions Definitions, on
 		cfg: cfg.withDefaults(), log: log, conn: conn, database: o.Auth.Database, server: server,
 		definitions: definitions, onStored: onStored,
 		wake:   make(chan struct{}, 1),
-		agents: make(map[string]*agentState),
+		agents: make(map[string]*agentState), folders: make(map[string][]string),
 	}
 	w.admissions = newAdmissions(w.lookupAgents)
 	w.metrics = newMetrics(reg, w)
