@@ -35,16 +35,18 @@ type Config struct {
 
 // Parts is what the dashboard shows and guards; all of it is required.
 type Parts struct {
-	Store    *store.Store
-	Live     *aggregate.Live
-	Streams  *stream.Hub
-	History  History
-	Agents   func() []DoorAgent // the agents at the door, in any order
-	Page     fs.FS              // the built page: index.html is the application, assets/ never change
-	BuildID  string             // of the page
-	Metrics  *prometheus.Registry
-	Checks   []Check            // what must be there before the hub can serve
-	Register func(fiber.Router) // mounts the agents' door
+	Store     *store.Store
+	Live      *aggregate.Live
+	Streams   *stream.Hub
+	History   History
+	Catalogue Catalogue
+	Analysts  Analysts
+	Agents    func() []DoorAgent // the agents at the door, in any order
+	Page      fs.FS              // the built page: index.html is the application, assets/ never change
+	BuildID   string             // of the page
+	Metrics   *prometheus.Registry
+	Checks    []Check            // what must be there before the hub can serve
+	Register  func(fiber.Router) // mounts the agents' door
 }
 
 // App is the Fiber application. Its owner listens with Fiber and calls Run.
@@ -135,13 +137,18 @@ func (a *App) routes() {
 	a.fiber.Use(limitTime, a.checkOrigin)
 	api := a.fiber.Group("/api/v1", keepOutOfCaches)
 	api.Post("/login", requireJSON, a.login)
+	api.Post("/sql", a.requireAnalyst, a.sql)
+	api.Get("/metrics", a.requireReader, a.metrics)
+	api.Get("/labels", a.requireReader, a.labels)
+	api.Get("/labels/:label", a.requireReader, a.labelValues)
+	api.Get("/cardinality", a.requireReader, a.cardinality)
+	api.Post("/query", requireJSON, a.requireReader, compress.New(compress.Config{Level: compress.LevelBestSpeed}), a.query)
 	api.Use(a.requireSession)
 	api.Post("/logout", a.logout)
 	api.Get("/session", a.session)
 	api.Get("/dashboards/:id", a.dashboard)
 	api.Get("/agents", a.agents)
 	api.Get("/stream", a.stream)
-	api.Post("/query", requireJSON, compress.New(compress.Config{Level: compress.LevelBestSpeed}), a.query)
 
 	a.fiber.Get("/login", keepOutOfCaches, a.page.application)
 	a.fiber.Get("/assets/*", a.page.asset)

@@ -136,14 +136,17 @@ func (h *hub) openTelemetry(context.Context) error {
 }
 
 func (h *hub) openDashboard(context.Context) error {
-	var err error
+	analysts, err := h.openAnalysts()
+	if err != nil {
+		return err
+	}
 	if h.streams, err = stream.Open(stream.DefaultConfig(), h.metrics, h.log); err != nil {
 		return err
 	}
 	h.app, err = dashboard.New(dashboard.Config{
 		PublicURL: h.config.PublicURL, TrustedProxies: h.config.TrustedProxies,
 	}, dashboard.Parts{
-		Store: h.store, Live: h.live, Streams: h.streams, History: past{h.reader}, Agents: h.agentsAtTheDoor,
+		Store: h.store, Live: h.live, Streams: h.streams, History: past{h.reader}, Catalogue: analysts, Analysts: analysts, Agents: h.agentsAtTheDoor,
 		Page: web.Files(), BuildID: web.BuildID(), Metrics: h.metrics, Checks: h.checks(), Register: h.door.Register,
 	}, h.log)
 	return err

@@ -2,7 +2,6 @@ package main
 
 import (
 	"context"
-	"errors"
 
 	"telltale/aggregate/history"
 	"telltale/dashboard"
@@ -16,12 +15,7 @@ var _ dashboard.History = past{}
 // Query answers queries over the past.
 func (p past) Query(ctx context.Context, ask dashboard.HistoryQuery) (dashboard.HistoryAnswer, error) {
 	answer, err := p.reader.Query(ctx, history.Request(ask))
-	var limit *history.LimitError
-	if errors.As(err, &limit) {
-		passing := limit.Code == history.CodeBusy || limit.Code == history.CodeTooSlow
-		err = &dashboard.LimitError{Code: limit.Code, Message: limit.Message, Passing: passing}
-	}
-	return dashboard.HistoryAnswer(answer), err
+	return dashboard.HistoryAnswer(answer), asAsked(err)
 }
 
 // Agents returns every agent that history knows.

@@ -12,22 +12,23 @@ import (
 )
 
 type serveCommand struct {
-	storeFlags     `embed:""`
-	Listen         string        `help:"Address to serve on." default:"127.0.0.1:8080" placeholder:"HOST:PORT"`
-	Clickhouse     string        `help:"Outside ClickHouse, clickhouse://user:password@host:9000/telltale; the embedded one when empty." placeholder:"DSN"`
-	Engine         string        `help:"The embedded ClickHouse: its library, its program, or a folder with either." type:"path" placeholder:"PATH"`
-	EngineMemory   int64         `help:"Most memory the embedded ClickHouse takes, in bytes; 0: 2 GiB, or 40 % of the machine's where that is less." placeholder:"BYTES"`
-	PublicURL      string        `help:"Address browsers use when a proxy stands in front, https://telltale.example.com." name:"public-url" placeholder:"URL"`
-	TrustedProxies []string      `help:"Addresses or networks of proxies whose X-Forwarded-For is believed." placeholder:"CIDR,..."`
-	TLSCert        string        `help:"Certificate (PEM) for TLS on the hub's own port." type:"existingfile" name:"tls-cert" placeholder:"FILE"`
-	TLSKey         string        `help:"Its private key." type:"existingfile" name:"tls-key" placeholder:"FILE"`
-	Insecure       bool          `help:"Serve plain HTTP on another address than loopback: passwords and tokens pass in the clear."`
-	MaxUnstored    int64         `help:"Bound on samples received and not yet stored, in bytes." default:"536870912" placeholder:"BYTES"`
-	RetentionRaw   time.Duration `help:"How long raw samples are kept, at least; whole days are dropped." default:"72h"`
-	MinFree        int64         `help:"With less room on ClickHouse's disk, in bytes, nothing more is stored; dashboards stay live." default:"1073741824" placeholder:"BYTES"`
-	StopTimeout    time.Duration `help:"How long an orderly stop may take." default:"20s"`
-	LogLevel       string        `help:"debug, info, warn or error." enum:"debug,info,warn,error" default:"info"`
-	LogFormat      string        `help:"text or json." enum:"text,json" default:"text"`
+	storeFlags        `embed:""`
+	Listen            string        `help:"Address to serve on." default:"127.0.0.1:8080" placeholder:"HOST:PORT"`
+	Clickhouse        string        `help:"Outside ClickHouse, clickhouse://user:password@host:9000/telltale; the embedded one when empty." placeholder:"DSN"`
+	ClickhouseAnalyst string        `help:"HTTP address of the outside ClickHouse for analysts, with a user who may only read, http://user:password@host:8123/telltale; for the embedded one it is known." placeholder:"URL"`
+	Engine            string        `help:"The embedded ClickHouse: its library, its program, or a folder with either." type:"path" placeholder:"PATH"`
+	EngineMemory      int64         `help:"Most memory the embedded ClickHouse takes, in bytes; 0: 2 GiB, or 40 % of the machine's where that is less." placeholder:"BYTES"`
+	PublicURL         string        `help:"Address browsers use when a proxy stands in front, https://telltale.example.com." name:"public-url" placeholder:"URL"`
+	TrustedProxies    []string      `help:"Addresses or networks of proxies whose X-Forwarded-For is believed." placeholder:"CIDR,..."`
+	TLSCert           string        `help:"Certificate (PEM) for TLS on the hub's own port." type:"existingfile" name:"tls-cert" placeholder:"FILE"`
+	TLSKey            string        `help:"Its private key." type:"existingfile" name:"tls-key" placeholder:"FILE"`
+	Insecure          bool          `help:"Serve plain HTTP on another address than loopback: passwords and tokens pass in the clear."`
+	MaxUnstored       int64         `help:"Bound on samples received and not yet stored, in bytes." default:"536870912" placeholder:"BYTES"`
+	RetentionRaw      time.Duration `help:"How long raw samples are kept, at least; whole days are dropped." default:"72h"`
+	MinFree           int64         `help:"With less room on ClickHouse's disk, in bytes, nothing more is stored; dashboards stay live." default:"1073741824" placeholder:"BYTES"`
+	StopTimeout       time.Duration `help:"How long an orderly stop may take." default:"20s"`
+	LogLevel          string        `help:"debug, info, warn or error." enum:"debug,info,warn,error" default:"info"`
+	LogFormat         string        `help:"text or json." enum:"text,json" default:"text"`
 }
 
 // Validate checks what flags say together.

@@ -23,9 +23,10 @@ type Scope string
 const (
 	AgentScope   Scope = "agent"   // send samples
 	MetricsScope Scope = "metrics" // read the hub's own metrics
+	QueryScope   Scope = "query"   // read history, by queries and by SQL
 )
 
-var scopePrefix = map[Scope]string{AgentScope: "tta_", MetricsScope: "ttm_"}
+var scopePrefix = map[Scope]string{AgentScope: "tta_", MetricsScope: "ttm_", QueryScope: "ttq_"}
 
 // ErrWrongToken is returned by Verify for a token that is unknown, revoked or of another scope.
 var ErrWrongToken = errors.New("unknown or revoked token")
@@ -187,7 +188,7 @@ func checkTokenName(name string) error {
 
 func checkScope(scope Scope) error {
 	if scopePrefix[scope] == "" {
-		return fmt.Errorf("unknown scope %.80q: use %s or %s", scope, AgentScope, MetricsScope)
+		return fmt.Errorf("unknown scope %.80q: use %s, %s or %s", scope, AgentScope, MetricsScope, QueryScope)
 	}
 	return nil
 }

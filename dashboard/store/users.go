@@ -21,8 +21,9 @@ type Role string
 
 // The roles.
 const (
-	Admin  Role = "admin"
-	Viewer Role = "viewer"
+	Admin   Role = "admin"
+	Analyst Role = "analyst" // sees dashboards and asks history anything
+	Viewer  Role = "viewer"
 )
 
 // ErrWrongCredentials is returned by Verify for a wrong password and for an unknown user alike.
@@ -203,8 +204,8 @@ func checkUserName(name string) error {
 }
 
 func checkRole(role Role) error {
-	if role != Admin && role != Viewer {
-		return fmt.Errorf("unknown role %.80q: use %s or %s", role, Admin, Viewer)
+	if role != Admin && role != Analyst && role != Viewer {
+		return fmt.Errorf("unknown role %.80q: use %s, %s or %s", role, Admin, Analyst, Viewer)
 	}
 	return nil
 }
