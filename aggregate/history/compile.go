@@ -70,26 +70,21 @@ func (s *statement) label(parameter, name string) string {
 	return "labels[" + s.bind(parameter, "String", name) + "]"
 }
 
-// compile makes the statement that reads the series in the table matching (id, grp, hold): its rows are the groups with
-// a value in any window, the windows in which they have one, and these values. It gives at most so many groups. hold is
-// the longest in matching.
-func compile(r reading, hold int64, most int) statement {
+// compile makes the statement that reads the series in the table matching (id, grp, hold) from the parts that history is in:
+// its rows are the groups with a value in any window, the windows in which they have one, and these values. It gives
+// at most so many groups. hold is the longest in matching.
+func compile(r reading, parts []part, hold int64, most int) statement {
 	var s statement
-	step := int64(r.windows.step)
-	s.bind("step", "Int64", step)
+	s.bind("step", "Int64", int64(r.windows.step))
 	s.bind("first", "Int64", r.windows.first)
 	s.bind("last", "Int64", r.windows.last)
-	from := max(0, r.windows.first-hold) * step
-	s.bind("from", "Int64", from)
-	s.bind("to", "Int64", (r.windows.last+1)*step)
-	s.bind("day", "UInt16", max(0, from-int64(aggregate.Hour))/int64(aggregate.Day))
 	order := ""
 	if r.best > 0 {
 		order = "\nORDER BY arraySum(values) DESC, grp"
 	}
 	s.text = `SELECT grp, groupArray(w), groupArray(value) AS values
 FROM
-(` + s.across(r.query, hold) + `
+(` + s.across(r.query, s.valued(r.query, parts, hold)) + `
 )
 GROUP BY grp` + order + `
 LIMIT ` + s.bind("most", "UInt64", most)
@@ -97,9 +92,9 @@ LIMIT ` + s.bind("most", "UInt64", most)
 }
 
 // across has one row per group and window that has a value.
-func (s *statement) across(q aggregate.Query, hold int64) string {
+func (s *statement) across(q aggregate.Query, valued string) string {
 	if p, is := q.Agg.Percentile(); is {
-		return s.percentile(p, q, hold)
+		return s.percentile(p, q, valued)
 	}
 	aggregates := acrossSeries
 	if q.Over == "" {
@@ -107,17 +102,17 @@ func (s *statement) across(q aggregate.Query, hold int64) string {
 	}
 	return `
 	SELECT grp, w, ` + aggregates[q.Agg] + ` AS value
-	FROM (` + valued(q, hold) + `)
+	FROM (` + valued + `)
 	GROUP BY grp, w`
 }
 
 // percentile is by nearest rank, as everywhere; ClickHouse's own quantiles round otherwise.
-func (s *statement) percentile(p int, q aggregate.Query, hold int64) string {
+func (s *statement) percentile(p int, q aggregate.Query, valued string) string {
 	rank := "intDiv(" + s.bind("percentile", "UInt64", p) + " * "
 	if q.Over != "" {
 		return `
 	SELECT grp, w, arraySort(groupArray(v))[` + rank + `count() + 99, 100)] AS value
-	FROM (` + valued(q, hold) + `)
+	FROM (` + valued + `)
 	GROUP BY grp, w`
 	}
 	return `
@@ -125,7 +120,7 @@ func (s *statement) percentile(p int, q aggregate.Query, hold int64) string {
 	FROM
 	(
 		SELECT grp, w, arraySort(groupArray((v, weight))) AS bins, ` + rank + `sum(weight) + 99, 100) AS rank
-		FROM (` + valued(q, hold) + `)
+		FROM (` + valued + `)
 		GROUP BY grp, w
 	)`
 }

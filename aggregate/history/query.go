@@ -19,13 +19,15 @@ import (
 // It runs a few statements at once; the others wait for their turn, a thousand at most, and more are refused as busy.
 type Reader struct {
 	conn    driver.Conn
+	config  ReaderConfig
+	tables  []table
 	turns   chan struct{} // one for each statement that runs
 	flights flights
 	metrics *readerMetrics
 }
 
 // NewReader returns a reader of the database of o, which Migrate has prepared.
-func NewReader(o *clickhouse.Options, reg prometheus.Registerer) (*Reader, error) {
+func NewReader(o *clickhouse.Options, config ReaderConfig, reg prometheus.Registerer) (*Reader, error) {
 	conn, err := clickhouse.Open(readerOptions(o))
 	if err != nil {
 		return nil, fmt.Errorf("open history: %w", err)
@@ -33,6 +35,8 @@ func NewReader(o *clickhouse.Options, reg prometheus.Registerer) (*Reader, error
 	m := newReaderMetrics(reg)
 	return &Reader{
 		conn:    conn,
+		config:  config,
+		tables:  config.tables(),
 		turns:   make(chan struct{}, maxReads),
 		flights: flights{shared: m.shared, byKey: map[string]*flight{}},
 		metrics: m,
@@ -50,6 +54,8 @@ func readerOptions(o *clickhouse.Options) *clickhouse.Options {
 		"max_memory_usage": memoryBytes,
 		// They pay where a join drops most rows; ours drop none, since rows are selected by id before.
 		"enable_join_runtime_filters": 0,
+		// Versions of a row are in the same partition, since it is made of the row's key.
+		"do_not_merge_across_partitions_select_final": 1,
 	}
 	return &own
 }
@@ -68,7 +74,7 @@ type Request struct {
 	// one request is the From of the next. Of windows that have not closed yet, and of the newest until their samples
 	// are stored, it tells what is there.
 	From, To int64
-	Step     aggregate.Step
+	Step     aggregate.Step // grows where the range reaches further back than what it needs is kept
 }
 
 // Answer is what the queries give, the same numbers as live.
@@ -83,6 +89,9 @@ type Answer struct {
 //
 // Errors of a query are *aggregate.QueryError, those of a request that asks for too much *LimitError.
 func (r *Reader) Query(ctx context.Context, request Request) (Answer, error) {
+	if slices.Contains(aggregate.Steps, request.Step) {
+		request.Step = stepFor(r.tables, request.Step, request.From, time.Now().UnixMilli())
+	}
 	queries, err := request.queries()
 	if err != nil {
 		return Answer{}, err
@@ -99,6 +108,14 @@ func (r *Reader) Query(ctx context.Context, request Request) (Answer, error) {
 		return Answer{}, err
 	}
 	return Answer{Step: request.Step, Ends: windows.ends(), Results: a.results}, nil
+}
+
+// tierStates is what the tiers can tell at present.
+func (r *Reader) tierStates() []TierState {
+	if r.config.Tiers == nil {
+		return nil
+	}
+	return r.config.Tiers()
 }
 
 // queries are the request's, valid, normal, and of its step.

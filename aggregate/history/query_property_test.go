@@ -56,7 +56,7 @@ func TestHistoryEqualsReference(t *testing.T) {
 
 func (s *testStore) newReader() *Reader {
 	s.t.Helper()
-	reader, err := NewReader(s.options, prometheus.NewRegistry())
+	reader, err := NewReader(s.options, ReaderConfig{}, prometheus.NewRegistry())
 	if err != nil {
 		s.t.Fatal(err)
 	}

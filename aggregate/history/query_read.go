@@ -105,7 +105,9 @@ func (r *Reader) run(ctx context.Context, rd reading) ([]groupValues, error) {
 		wanted = min(wanted, rd.best+1)
 	}
 	var groups []groupValues
-	err = r.rows(ctx, compile(rd, m.longest, wanted), table, func(rows driver.Rows) error {
+	span := Range{From: max(0, rd.windows.first-m.longest) * int64(rd.windows.step), To: (rd.windows.last + 1) * int64(rd.windows.step)}
+	parts := cover(r.tables, r.tierStates(), rd.windows.step, span, time.Now().UnixMilli())
+	err = r.rows(ctx, compile(rd, parts, m.longest, wanted), table, func(rows driver.Rows) error {
 		var g groupValues
 		if err := rows.Scan(&g.place, &g.windows, &g.values); err != nil {
 			return err

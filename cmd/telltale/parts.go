@@ -121,7 +121,7 @@ func (h *hub) openTelemetry(context.Context) error {
 	if err != nil {
 		return err
 	}
-	if h.reader, err = history.NewReader(h.options, h.metrics); err != nil {
+	if h.reader, err = history.NewReader(h.options, history.ReaderConfig{KeptRaw: h.config.RetentionRaw}, h.metrics); err != nil {
 		return err
 	}
 	h.onClose(func() { _ = h.reader.Close() })
