@@ -3,6 +3,7 @@ package aggregate
 import (
 	"errors"
 	"fmt"
+	"slices"
 	"sync"
 	"testing"
 	"time"
@@ -45,6 +46,22 @@ func TestInternGivesTheIDOfTheContent(t *testing.T) {
 	}
 	if stats := r.Stats(); stats != (RegistryStats{Series: 1, Agents: 1, Metrics: 1}) {
 		t.Fatalf("got %+v", stats)
+	}
+}
+
+func TestSeriesOfAMetricAreSideBySide(t *testing.T) {
+	var ids []SeriesID
+	for i := range 400 {
+		ids = append(ids, NewSeriesID(fmt.Sprint("metric-", i/100), []Label{{AgentLabel, fmt.Sprint("host-", i%100)}}))
+	}
+	for i, id := range ids {
+		if same := id>>(63-metricBits) == ids[0]>>(63-metricBits); same != (i < 100) || id < FirstSeriesID {
+			t.Fatalf("series %d has id %x, the first %x", i, id, ids[0])
+		}
+	}
+	slices.Sort(ids)
+	if distinct := len(slices.Compact(ids)); distinct != 400 {
+		t.Errorf("%d ids of 400 series", distinct)
 	}
 }
 
