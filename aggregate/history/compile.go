@@ -84,7 +84,7 @@ func compile(r reading, parts []part, hold int64, most int) statement {
 	}
 	s.text = `SELECT grp, groupArray(w), groupArray(value) AS values
 FROM
-(` + s.across(r.query, s.valued(r.query, parts, hold)) + `
+(` + s.across(r.query, s.valued(r, parts, hold)) + `
 )
 GROUP BY grp` + order + `
 LIMIT ` + s.bind("most", "UInt64", most)

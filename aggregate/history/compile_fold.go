@@ -8,14 +8,16 @@ import (
 )
 
 // fold says how the rows of a series within a window become its value. Rows of raw and of tiers are brought to the same
-// columns first, and then folded together, so that a window may be made of both.
+// columns first, and then folded together, so that a window may be made of both. Where a tier's windows are those asked for,
+// its rows are the values, and folding them would cost twice as much as all the rest.
 type fold struct {
 	raw, tier string // the columns of a row
 	value     string // of those of all rows
 	by        string // what the rows of a window are kept apart by, besides series and window
+	exact     string // of a tier's row that is a whole window
 
-	// repeats says that a row of a tier that was written twice, and of which no merge has removed the older version yet, must not
-	// be read twice. Raw only grows, so for the rest the older version changes nothing.
+	// repeats says that a tier's row that was written again, and of which no merge has removed the older version yet, must not
+	// be read twice. Raw only grows, so for the other folds the older version changes nothing.
 	repeats bool
 }
 
@@ -23,56 +25,77 @@ type fold struct {
 var folds = map[aggregate.Over]fold{
 	aggregate.Last: {
 		raw:   "value AS one, (toUnixTimestamp64Milli(ts), value) AS rank",
-		tier:  "last AS one, (toUnixTimestamp(start) * 1000, toFloat64(count)) AS rank",
+		tier:  "last AS one, (toInt64(toUnixTimestamp(start)) * 1000, toFloat64(count)) AS rank",
 		value: "argMax(one, rank) AS v",
+		exact: "last AS v",
 	},
-	aggregate.Avg:      {raw: "value AS one, toUInt64(1) AS of", tier: "sum AS one, count AS of", value: "sum(one) / sum(of) AS v", repeats: true},
-	aggregate.Min:      {raw: "value AS one", tier: "min AS one", value: "min(one) AS v"},
-	aggregate.Max:      {raw: "value AS one", tier: "max AS one", value: "max(one) AS v"},
-	aggregate.Sum:      {raw: "value AS one", tier: "sum AS one", value: "sum(one) AS v", repeats: true},
-	aggregate.Increase: {raw: "value AS one", tier: "sum AS one", value: "sum(one) AS v", repeats: true},
-	aggregate.Rate:     {raw: "value AS one", tier: "sum AS one", value: "sum(one) / ({step:Int64} / 1000) AS v", repeats: true},
-	"":                 {raw: "value AS v, toUInt64(n) AS of", tier: "bin AS v, count AS of", value: "v, sum(of) AS weight", by: ", v", repeats: true},
+	aggregate.Avg: {
+		raw: "value AS one, toUInt64(1) AS of", tier: "sum AS one, count AS of", repeats: true,
+		value: "sum(one) / sum(of) AS v",
+		exact: "sum / count AS v",
+	},
+	aggregate.Min:      {raw: "value AS one", tier: "min AS one", value: "min(one) AS v", exact: "min AS v"},
+	aggregate.Max:      {raw: "value AS one", tier: "max AS one", value: "max(one) AS v", exact: "max AS v"},
+	aggregate.Sum:      {raw: "value AS one", tier: "sum AS one", value: "sum(one) AS v", exact: "sum AS v", repeats: true},
+	aggregate.Increase: {raw: "value AS one", tier: "sum AS one", value: "sum(one) AS v", exact: "sum AS v", repeats: true},
+	aggregate.Rate: {
+		raw: "value AS one", tier: "sum AS one", repeats: true,
+		value: "sum(one) / ({step:Int64} / 1000) AS v",
+		exact: "sum / ({step:Int64} / 1000) AS v",
+	},
+	"": {
+		raw: "value AS v, toUInt64(n) AS of", tier: "bin AS v, count AS of", repeats: true,
+		value: "v, sum(of) AS weight", by: ", v",
+		exact: "bin AS v, count AS weight",
+	},
 }
 
-// folded has one row per series and window with samples.
-func (s *statement) folded(f fold, parts []part) string {
-	rows := make([]string, len(parts))
+// folded has one row per series and window with samples, of distributions one per bin. No window is in both a tier of
+// the same step and another part.
+func (s *statement) folded(f fold, step aggregate.Step, parts []part) string {
+	var folded, rows []string
 	for i, p := range parts {
-		rows[i] = s.rows(f, p, i)
+		switch p.table.step {
+		case step:
+			folded = append(folded, s.tierRows(f.exact, true, p, i))
+		case 0:
+			rows = append(rows, s.rawRows(f.raw, p, i))
+		default:
+			rows = append(rows, s.tierRows(f.tier, f.repeats, p, i))
+		}
 	}
-	return `
-			SELECT series, w, ` + f.value + `
-			FROM (` + strings.Join(rows, "\n\t\t\t\tUNION ALL") + `
+	if len(rows) > 0 {
+		folded = append(folded, `
+			SELECT series, w, `+f.value+`
+			FROM (`+strings.Join(rows, "\n\t\t\t\tUNION ALL")+`
 			)
-			GROUP BY series, w` + f.by
+			GROUP BY series, w`+f.by)
+	}
+	return strings.Join(folded, "\n\t\t\tUNION ALL")
 }
 
-// rows are those of one part.
-func (s *statement) rows(f fold, p part, number int) string {
-	if p.table.step == 0 {
-		return s.rawRows(f, p, number)
-	}
+// tierRows are those of a part of a tier, each once where that is asked for.
+func (s *statement) tierRows(columns string, once bool, p part, number int) string {
 	final := ""
-	if f.repeats {
+	if once {
 		final = " FINAL"
 	}
 	return `
-				SELECT series, intDiv(toInt64(toUnixTimestamp(start)) * 1000, {step:Int64}) AS w, ` + f.tier + `
+				SELECT series, intDiv(toInt64(toUnixTimestamp(start)) * 1000, {step:Int64}) AS w, ` + columns + `
 				FROM ` + p.table.name + final + `
 				WHERE series IN (SELECT id FROM matching)
 					AND (` + s.within("start", "toDateTime", 1000, p, number) + `)`
 }
 
-// rawRows are those of raw.
+// rawRows are those of a part of raw.
 //
 // A sample is stored after it was taken, by clocks that differ by a minute at most: so it is in the parts of its own day
 // or a later one, or of the day before where it was taken just after midnight. day allows for an hour; it spares older
 // parts, which the primary key alone does not where a granule holds many series.
-func (s *statement) rawRows(f fold, p part, number int) string {
+func (s *statement) rawRows(columns string, p part, number int) string {
 	day := max(0, p.ranges[0].From-int64(aggregate.Hour)) / int64(aggregate.Day)
 	return `
-				SELECT series, intDiv(toUnixTimestamp64Milli(ts), {step:Int64}) AS w, ` + f.raw + `
+				SELECT series, intDiv(toUnixTimestamp64Milli(ts), {step:Int64}) AS w, ` + columns + `
 				FROM raw
 				WHERE series IN (SELECT id FROM matching)
 					AND (` + s.within("ts", "fromUnixTimestamp64Milli", 1, p, number) + `)

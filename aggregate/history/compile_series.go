@@ -21,9 +21,9 @@ var (
 )
 
 // valued has one row per series and window that has a value, of a distribution one per bin.
-func (s *statement) valued(q aggregate.Query, parts []part, hold int64) string {
-	f := folds[q.Over]
-	folded := s.folded(f, parts)
+func (s *statement) valued(r reading, parts []part, hold int64) string {
+	f := folds[r.query.Over]
+	folded := s.folded(f, r.windows.step, parts)
 	if hold > 0 {
 		return carried(folded)
 	}

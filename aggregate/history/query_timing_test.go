@@ -60,13 +60,16 @@ func (s *benchStore) exec(statement string) {
 	}
 }
 
-// seriesID is SQL for the id of the series of a number: they are spread as hashes are.
-const seriesID = "bitOr(cityHash64(%s), 9223372036854775808)"
+// seriesID is SQL for the id of the series of that number, made as those of aggregate.NewSeriesID are.
+func seriesID(number string) string {
+	return fmt.Sprintf(`bitOr(9223372036854775808, bitOr(bitShiftLeft(bitAnd(cityHash64(intDiv(%[1]s, %[2]d)), 4095), 51),
+		bitAnd(cityHash64(%[1]s), 2251799813685247)))`, number, benchHosts)
+}
 
 // addSeries makes the given number of metrics of all hosts.
 func (s *benchStore) addSeries(metrics int) {
 	s.exec(fmt.Sprintf(`INSERT INTO known_series SELECT concat('m', toString(intDiv(number, %d))), concat('host-', toString(number %% %d)),
-		`+seriesID+`, 'gauge', '1', map('region', 'eu'), 10000, now64(3) FROM numbers(%d)`, benchHosts, benchHosts, "number", benchHosts*metrics))
+		%s, 'gauge', '1', map('region', 'eu'), 10000, now64(3) FROM numbers(%d)`, benchHosts, benchHosts, seriesID("number"), benchHosts*metrics))
 }
 
 // fill writes the windows of a tier that end by benchEnd, in parts of halving length, as the merges of a running hub leave them.
@@ -78,10 +81,10 @@ func (s *benchStore) fill(table string, step aggregate.Step, metrics, windows in
 		if from+size > windows || size < 4 {
 			size = windows - from
 		}
-		s.exec(fmt.Sprintf(`INSERT INTO %s SELECT `+seriesID+` AS series,
-			toDateTime((%d + intDiv(number, %d)) * %d), 0, 10, sum / 10, v - 1, v + 1, v, round(sin(intDiv(number, %d) / 40) * 100 + number %% 7, 2) AS v
+		s.exec(fmt.Sprintf(`INSERT INTO %s SELECT %s AS series,
+			toDateTime((%d + intDiv(number, %d)) * %d), 0, 10, 10 * v, v - 1, v + 1, round(sin(intDiv(number, %d) / 40) * 100 + number %% 7, 2) AS v
 			FROM numbers(%d) SETTINGS max_insert_threads = 2, max_block_size = 1000000, min_insert_block_size_rows = 4000000`,
-			table, fmt.Sprintf("number %% %d", benchHosts*metrics), first+int64(from), benchHosts*metrics, int64(step)/1000, benchHosts*metrics, size*benchHosts*metrics))
+			table, seriesID(fmt.Sprintf("(number %% %d)", benchHosts*metrics)), first+int64(from), benchHosts*metrics, int64(step)/1000, benchHosts*metrics, size*benchHosts*metrics))
 		from += size
 	}
 }
