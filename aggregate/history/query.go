@@ -23,6 +23,7 @@ type Reader struct {
 	tables  []table
 	turns   chan struct{} // one for each statement that runs
 	flights flights
+	cache   *cache
 	metrics *readerMetrics
 }
 
@@ -39,6 +40,7 @@ func NewReader(o *clickhouse.Options, config ReaderConfig, reg prometheus.Regist
 		tables:  config.tables(),
 		turns:   make(chan struct{}, maxReads),
 		flights: flights{shared: m.shared, byKey: map[string]*flight{}},
+		cache:   newCache(m.kept),
 		metrics: m,
 	}, nil
 }

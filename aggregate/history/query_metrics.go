@@ -10,6 +10,7 @@ type readerMetrics struct {
 	waiting atomic.Int64
 	refused prometheus.Counter
 	shared  prometheus.Counter
+	kept    prometheus.Counter
 	seconds prometheus.Histogram
 }
 
@@ -23,13 +24,17 @@ func newReaderMetrics(reg prometheus.Registerer) *readerMetrics {
 			Name: "telltale_history_reads_shared_total",
 			Help: "Queries answered by an equal one that was running.",
 		}),
+		kept: prometheus.NewCounter(prometheus.CounterOpts{
+			Name: "telltale_history_reads_kept_total",
+			Help: "Queries answered by what an equal one had read shortly before.",
+		}),
 		seconds: prometheus.NewHistogram(prometheus.HistogramOpts{
 			Name:    "telltale_history_read_seconds",
 			Help:    "Time a query took in ClickHouse.",
 			Buckets: prometheus.ExponentialBuckets(0.001, 2, 16),
 		}),
 	}
-	reg.MustRegister(m.refused, m.shared, m.seconds, prometheus.NewGaugeFunc(prometheus.GaugeOpts{
+	reg.MustRegister(m.refused, m.shared, m.kept, m.seconds, prometheus.NewGaugeFunc(prometheus.GaugeOpts{
 		Name: "telltale_history_reads_waiting",
 		Help: "Queries that wait for their turn.",
 	}, func() float64 { return float64(m.waiting.Load()) }))

@@ -54,9 +54,14 @@ func TestHistoryEqualsReference(t *testing.T) {
 	_ = group.Wait()
 }
 
-func (s *testStore) newReader() *Reader {
+// newReader returns a reader of raw, or of the tiers too.
+func (s *testStore) newReader(tiers ...func() []TierState) *Reader {
 	s.t.Helper()
-	reader, err := NewReader(s.options, ReaderConfig{}, prometheus.NewRegistry())
+	config := ReaderConfig{}
+	if len(tiers) > 0 {
+		config.Tiers = tiers[0]
+	}
+	reader, err := NewReader(s.options, config, prometheus.NewRegistry())
 	if err != nil {
 		s.t.Fatal(err)
 	}

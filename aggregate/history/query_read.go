@@ -23,6 +23,11 @@ type windows struct {
 // count is the number of windows, which may be 0.
 func (w windows) count() int { return int(w.last - w.first + 1) }
 
+// span is their time, with so many windows before.
+func (w windows) span(before int64) Range {
+	return Range{max(0, w.first-before) * int64(w.step), (w.last + 1) * int64(w.step)}
+}
+
 // ends are the windows' names, oldest first.
 func (w windows) ends() []int64 {
 	ends := make([]int64, 0, w.count())
@@ -62,14 +67,21 @@ func (r *Reader) read(ctx context.Context, rd reading) ([]groupValues, error) {
 		return nil, nil
 	}
 	key := fmt.Sprintf("%v %d..%d best %d except %s", rd.query, rd.windows.first, rd.windows.last, rd.best, groupKeys(rd.except))
+	if groups, has := r.cache.get(key, r.tierStates()); has {
+		return groups, nil
+	}
 	return r.flights.do(ctx, key, func(ctx context.Context) ([]groupValues, error) {
 		if err := r.turn(ctx); err != nil {
 			return nil, err
 		}
 		defer func() { <-r.turns }()
 		began := time.Now()
-		groups, err := r.run(ctx, rd)
+		states := r.tierStates()
+		groups, span, err := r.run(ctx, rd, states)
 		r.metrics.seconds.Observe(time.Since(began).Seconds())
+		if err == nil && settled(span, states) && settled(span, r.tierStates()) {
+			r.cache.put(key, span, groups)
+		}
 		return groups, explain(ctx, err)
 	})
 }
@@ -90,14 +102,19 @@ func (r *Reader) turn(ctx context.Context) error {
 	}
 }
 
-func (r *Reader) run(ctx context.Context, rd reading) ([]groupValues, error) {
+// run also returns the span of time that it has read.
+func (r *Reader) run(ctx context.Context, rd reading, states []TierState) ([]groupValues, Range, error) {
 	m, err := r.lookup(ctx, rd)
-	if err != nil || len(m.id) == 0 {
-		return nil, err
+	if err != nil {
+		return nil, Range{}, err
+	}
+	span := rd.windows.span(m.longest)
+	if len(m.id) == 0 {
+		return nil, span, nil
 	}
 	table, err := m.table()
 	if err != nil {
-		return nil, fmt.Errorf("make the table of %d series: %w", len(m.id), err)
+		return nil, span, fmt.Errorf("make the table of %d series: %w", len(m.id), err)
 	}
 	most := maxValues / rd.windows.count()
 	wanted := most + 1
@@ -105,8 +122,7 @@ func (r *Reader) run(ctx context.Context, rd reading) ([]groupValues, error) {
 		wanted = min(wanted, rd.best+1)
 	}
 	var groups []groupValues
-	span := Range{From: max(0, rd.windows.first-m.longest) * int64(rd.windows.step), To: (rd.windows.last + 1) * int64(rd.windows.step)}
-	parts := cover(r.tables, r.tierStates(), rd.windows.step, span, time.Now().UnixMilli())
+	parts := cover(r.tables, states, rd.windows.step, span, time.Now().UnixMilli())
 	err = r.rows(ctx, compile(rd, parts, m.longest, wanted), table, func(rows driver.Rows) error {
 		var g groupValues
 		if err := rows.Scan(&g.place, &g.windows, &g.values); err != nil {
@@ -122,7 +138,7 @@ func (r *Reader) run(ctx context.Context, rd reading) ([]groupValues, error) {
 	if rd.best == 0 {
 		slices.SortFunc(groups, func(a, b groupValues) int { return cmp.Compare(a.place, b.place) })
 	}
-	return groups, err
+	return groups, span, err
 }
 
 // rows runs a statement, with a table that it may name, and scans its rows.
