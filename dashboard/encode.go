@@ -14,7 +14,7 @@ import (
 // appendNumber writes the shortest text that reads back as the same number; what is missing, or
 // is no finite number, is null.
 func appendNumber(b []byte, v float64) []byte {
-	if math.IsNaN(v) || math.IsInf(v, 0) {
+	if !isFinite(v) {
 		return append(b, "null"...)
 	}
 	format := byte('f')
@@ -23,6 +23,8 @@ func appendNumber(b []byte, v float64) []byte {
 	}
 	return strconv.AppendFloat(b, v, format, -1, 64)
 }
+
+func isFinite(v float64) bool { return !math.IsNaN(v) && !math.IsInf(v, 0) }
 
 func appendNumbers(b []byte, values []float64) []byte {
 	return appendList(b, values, appendNumber)

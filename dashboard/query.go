@@ -12,7 +12,9 @@ import (
 	"telltale/aggregate"
 )
 
-// query answers a question about the past, in columns.
+const mimeCSV = "text/csv"
+
+// query answers a question about the past, in columns: as JSON, or as CSV where that is preferred.
 func (a *App) query(c *fiber.Ctx) error {
 	ask, err := parseHistoryQuery(c.BodyRaw())
 	if err != nil {
@@ -21,6 +23,11 @@ func (a *App) query(c *fiber.Ctx) error {
 	answer, err := a.History.Query(c.UserContext(), ask)
 	if err != nil {
 		return historyError(err)
+	}
+	c.Vary(fiber.HeaderAccept)
+	if c.Accepts(fiber.MIMEApplicationJSON, mimeCSV) == mimeCSV {
+		c.Set(fiber.HeaderContentType, mimeCSV+"; charset=utf-8; header=present")
+		return c.Send(appendCSV(nil, answer))
 	}
 	c.Set(fiber.HeaderContentType, fiber.MIMEApplicationJSON)
 	return c.Send(appendHistory(nil, ask, answer))
