@@ -4,9 +4,7 @@ import (
 	"fmt"
 	"math"
 	"math/rand/v2"
-	"os"
 	"slices"
-	"strconv"
 	"testing"
 
 	"github.com/prometheus/client_golang/prometheus"
@@ -16,24 +14,18 @@ import (
 	"telltale/aggregate/aggregatetest"
 )
 
-// propertyCases is how many generated requests a run tries; PROPERTY_CASES asks for more.
-func propertyCases() int {
-	n, err := strconv.Atoi(os.Getenv("PROPERTY_CASES"))
-	if err != nil {
-		n = 300
-	}
-	return n
-}
-
 const casesPerWorld = 10
 
 // TestHistoryEqualsReference stores series that are irregular, out of order, silent for a while and equal in time, and
-// holds every kind of query on them to the plain definition, to which the live evaluation is held too.
-func TestHistoryEqualsReference(t *testing.T) {
+// holds every kind of query on them to the plain definition: read from raw, from tiers that lag and are stale in places, and
+// watched live.
+func TestHistoryEqualsReference(t *testing.T) { checkCases(t, 300) }
+
+func checkCases(t *testing.T, cases int) {
 	s := newTestStore(t)
 	reader := s.newReader()
 	var worlds []*world
-	for seed := range (propertyCases() + casesPerWorld - 1) / casesPerWorld {
+	for seed := range cases / casesPerWorld {
 		worlds = append(worlds, newWorld(uint64(seed)))
 	}
 	for begin := 0; begin < len(worlds); begin += 100 {
@@ -42,14 +34,12 @@ func TestHistoryEqualsReference(t *testing.T) {
 	var group errgroup.Group
 	group.SetLimit(maxReads)
 	for _, w := range worlds {
-		for i := range casesPerWorld {
-			group.Go(func() error {
-				if err := w.runCase(t, reader, uint64(i)); err != nil {
-					t.Errorf("world %d, case %d: %v", w.seed, i, err)
-				}
-				return nil
-			})
-		}
+		group.Go(func() error {
+			if err := w.check(t, reader); err != nil {
+				t.Errorf("world %d: %v", w.seed, err)
+			}
+			return nil
+		})
 	}
 	_ = group.Wait()
 }
@@ -73,33 +63,80 @@ func (s *testStore) newReader(tiers ...func() []TierState) *Reader {
 	return reader
 }
 
-// runCase asks a request and compares.
-func (w *world) runCase(t *testing.T, reader *Reader, number uint64) error {
-	rng := rand.New(rand.NewPCG(w.seed, 3+number))
-	from := w.start + int64(w.step)*(rng.Int64N(20)-5) - pick(rng, 0, 0, 1, rng.Int64N(int64(w.step)))
-	request := Request{
-		Queries: w.queries(rng), Step: w.step,
-		From: from, To: from + int64(w.step)*rng.Int64N(worldWindows) + pick(rng, 0, rng.Int64N(int64(w.step))),
+// check runs the cases of a world.
+func (w *world) check(t *testing.T, reader *Reader) error {
+	var cases []map[string]aggregate.Query
+	for i := range uint64(casesPerWorld) {
+		queries := w.queries(rand.New(rand.NewPCG(w.seed, 30+i)))
+		for name, q := range queries {
+			q.Step = w.step
+			queries[name] = q
+		}
+		cases = append(cases, queries)
 	}
-	got, err := reader.Query(t.Context(), request)
+	snapshots, err := w.watchLive(cases)
 	if err != nil {
 		return err
+	}
+	for i, queries := range cases {
+		rng := rand.New(rand.NewPCG(w.seed, 60+uint64(i)))
+		if err := w.checkPast(t, reader, rng, queries); err != nil {
+			return fmt.Errorf("case %d: %w", i, err)
+		}
+		if err := w.checkLive(t, reader.over(w.states(rng)), queries, snapshots[i]); err != nil {
+			return fmt.Errorf("case %d: %w", i, err)
+		}
+	}
+	return nil
+}
+
+// checkPast asks for a range, from raw and from tiers.
+func (w *world) checkPast(t *testing.T, reader *Reader, rng *rand.Rand, queries map[string]aggregate.Query) error {
+	from := w.start + int64(w.step)*(rng.Int64N(20)-5) - pick(rng, 0, 0, 1, rng.Int64N(int64(w.step)))
+	request := Request{
+		Queries: queries, Step: w.step,
+		From: from, To: from + int64(w.step)*rng.Int64N(worldWindows) + pick(rng, 0, rng.Int64N(int64(w.step))),
 	}
 	var ends []int64
 	for end := request.From/int64(w.step)*int64(w.step) + int64(w.step); end <= request.To; end += int64(w.step) {
 		ends = append(ends, end)
 	}
-	if !slices.Equal(ends, got.Ends) || got.Step != w.step {
-		return fmt.Errorf("from %d to %d, step %v: ends %v of step %v, want %v", request.From, request.To, w.step, got.Ends, got.Step, ends)
+	want := aggregatetest.Evaluate(queries, w.samples, ends)
+	states := w.states(rng)
+	for _, r := range []*Reader{reader, reader.over(states)} {
+		got, err := r.Query(t.Context(), request)
+		if err != nil {
+			return err
+		}
+		if !slices.Equal(ends, got.Ends) || got.Step != w.step {
+			return fmt.Errorf("from %d to %d, step %v: ends %v of step %v, want %v", request.From, request.To, w.step, got.Ends, got.Step, ends)
+		}
+		if err := compareAll(queries, got.Results, want); err != nil {
+			return fmt.Errorf("from %d to %d, tiers %v: %w", request.From, request.To, r.tierStates(), err)
+		}
 	}
-	asked := map[string]aggregate.Query{}
-	for name, q := range request.Queries {
-		q.Step = w.step
-		asked[name] = q
+	return nil
+}
+
+// checkLive compares what a viewer sees with the history of the same windows.
+func (w *world) checkLive(t *testing.T, reader *Reader, queries map[string]aggregate.Query, live aggregate.Snapshot) error {
+	got, err := reader.Query(t.Context(), Request{Queries: queries, Step: w.step, From: live.Since - int64(w.step), To: live.End})
+	if err != nil {
+		return err
 	}
-	want := aggregatetest.Evaluate(asked, w.samples, ends)
-	for name, q := range asked {
-		if err := compare(got.Results[name], want[name]); err != nil {
+	want := aggregatetest.Evaluate(queries, w.samples, got.Ends)
+	if err := compareAll(queries, live.Results, want); err != nil {
+		return fmt.Errorf("live, %d to %d: %w", live.Since, live.End, err)
+	}
+	if err := compareAll(queries, got.Results, want); err != nil {
+		return fmt.Errorf("%d to %d, tiers %v: %w", live.Since, live.End, reader.tierStates(), err)
+	}
+	return nil
+}
+
+func compareAll(queries map[string]aggregate.Query, got, want map[string]aggregate.Columns) error {
+	for name, q := range queries {
+		if err := compare(got[name], want[name]); err != nil {
 			return fmt.Errorf("%s, which is %v: %w", name, q, err)
 		}
 	}

@@ -18,6 +18,7 @@ type world struct {
 	sources []*aggregate.Series
 	samples []aggregatetest.Sample
 	days    []time.Time // of the samples' insertion
+	summed  summed
 }
 
 const worldWindows = 30
@@ -45,6 +46,7 @@ func newWorld(seed uint64) *world {
 		}
 		w.days = append(w.days, stored.UTC().Truncate(24*time.Hour))
 	}
+	w.sumUp(rng)
 	return w
 }
 
@@ -138,6 +140,7 @@ func (s *testStore) storeWorlds(worlds []*world) {
 		to := min(from+third, len(days))
 		s.storeRows(days[from:to], rows{all.series[from:to], all.ts[from:to], all.value[from:to], all.n[from:to]})
 	}
+	s.storeTiers(worlds)
 }
 
 func (s *testStore) storeSeries(sources ...*aggregate.Series) {

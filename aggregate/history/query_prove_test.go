@@ -1,0 +1,7 @@
+//go:build prove
+
+package history
+
+import "testing"
+
+func TestProveHistoryEqualsReference(t *testing.T) { checkCases(t, 10_000) }
