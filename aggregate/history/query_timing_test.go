@@ -3,7 +3,6 @@ package history
 import (
 	"fmt"
 	"log/slog"
-	"os"
 	"slices"
 	"testing"
 	"time"
@@ -11,6 +10,7 @@ import (
 	"github.com/ClickHouse/clickhouse-go/v2"
 	"github.com/ClickHouse/clickhouse-go/v2/lib/driver"
 	"github.com/prometheus/client_golang/prometheus"
+	"github.com/shirou/gopsutil/v3/process"
 
 	"telltale/aggregate"
 	"telltale/aggregate/engine/enginetest"
@@ -42,15 +42,7 @@ func newBenchStore(b *testing.B) *benchStore {
 		b.Fatal(err)
 	}
 	b.Cleanup(func() { _ = conn.Close() })
-	s := &benchStore{b, options, conn}
-	for _, table := range []string{"tier_10s", "tier_1m", "tier_1h", "raw"} {
-		for _, setting := range []string{os.Getenv("BENCH_GRANULARITY")} {
-			if setting != "" {
-				s.exec("CREATE OR REPLACE TABLE " + table + " AS " + table + " SETTINGS index_granularity = " + setting)
-			}
-		}
-	}
-	return s
+	return &benchStore{b, options, conn}
 }
 
 func (s *benchStore) exec(statement string) {
@@ -102,10 +94,12 @@ func allTiers() []TierState {
 	return []TierState{{Step: aggregate.TenSeconds, Through: benchEnd}, {Step: aggregate.Minute, Through: benchEnd}, {Step: aggregate.Hour, Through: benchEnd}}
 }
 
-// measure asks the question that ask makes of a number, again and again, and reports the distribution of the times.
+// measure asks the question that ask makes of a number, again and again, and reports the distribution of the times, and the
+// CPU time that ClickHouse takes for one, which hardly depends on what else the machine does.
 func (s *benchStore) measure(b *testing.B, reader *Reader, ask func(i int) Request) {
 	b.Helper()
 	var times []time.Duration
+	before := engineCPU(b)
 	for b.Loop() {
 		request := ask(len(times))
 		began := time.Now()
@@ -115,10 +109,26 @@ func (s *benchStore) measure(b *testing.B, reader *Reader, ask func(i int) Reque
 			b.Fatalf("%v, %v", answer.Results, err)
 		}
 	}
+	b.ReportMetric((engineCPU(b)-before)*1000/float64(len(times)), "engine-cpu-ms")
 	slices.Sort(times)
 	at := func(p int) float64 { return float64(times[(p*len(times)+99)/100-1].Microseconds()) / 1000 }
+	b.ReportMetric(at(1), "p1-ms")
 	b.ReportMetric(at(50), "p50-ms")
 	b.ReportMetric(at(99), "p99-ms")
+}
+
+// engineCPU is the CPU time that the engine has taken so far, in seconds.
+func engineCPU(b *testing.B) float64 {
+	b.Helper()
+	engine, err := process.NewProcess(int32(enginetest.Engine(b).PID()))
+	if err != nil {
+		b.Fatal(err)
+	}
+	times, err := engine.Times()
+	if err != nil {
+		b.Fatal(err)
+	}
+	return times.User + times.System
 }
 
 func benchQuery(over aggregate.Over, metric int, by ...string) aggregate.Query {
