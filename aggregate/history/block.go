@@ -18,9 +18,13 @@ type block struct {
 	series []*aggregate.Series
 	agents []agentRow
 
+	sealed time.Time // all that was taken before is in this block or an earlier one,
+	halved bool      // or in the other half that follows
+
 	// Given when its turn has come to be stored.
 	number   uint32
 	manifest []manifestRow
+	windows  []touchedWindow // sorted; those its rows lie in
 }
 
 // pass is one batch, or one declared gap, that the block takes an epoch past.
@@ -82,6 +86,7 @@ func (b *block) halve() (first, second *block) {
 	f.bytes = int64(f.rows.len())*rowBytes + int64(len(f.passes))*passBytes
 	s.bytes = b.bytes - f.bytes
 	s.series, s.agents = nil, nil
+	f.halved = true
 	return &f, &s
 }
 

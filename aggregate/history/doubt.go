@@ -55,7 +55,7 @@ func (w *Writer) store(ctx context.Context, b *block) error {
 }
 
 // number gives a block its place in the order of storing, its manifest, and its sorted rows
-// behind the marker, which has the smallest id of all.
+// behind the markers, which have the smallest id of all.
 func (w *Writer) number(b *block) {
 	w.mu.Lock()
 	w.blocks++
@@ -65,8 +65,15 @@ func (w *Writer) number(b *block) {
 		w.enterLocked(b, &b.passes[i])
 	}
 	w.mu.Unlock()
+	b.windows = touchedWindows(b.rows.ts)
 	w.sorted.reset()
-	w.sorted.append(markerID(w.hub, b.number), b.day.UnixMilli(), float64(b.rows.len()), 1)
+	marker := markerID(w.hub, b.number)
+	for _, t := range b.windows {
+		w.sorted.append(marker, t.start, float64(t.rows), 1)
+	}
+	if len(b.windows) == 0 {
+		w.sorted.append(marker, b.day.UnixMilli(), 0, 1)
+	}
 	w.sorter.sort(&w.sorted, &b.rows)
 }
 
@@ -82,8 +89,12 @@ func (w *Writer) enterLocked(b *block, p *pass) {
 
 // passed counts a block that is out of the way, and tells whose batches it held.
 func (w *Writer) passed(b *block, quarantined bool) {
+	w.sorted = w.filler.follow(b, w.sorted)
 	progress := make([]aggregate.Progress, len(b.manifest))
 	w.mu.Lock()
+	if !b.halved {
+		w.followed = b.sealed
+	}
 	w.unstored -= b.bytes
 	if cap(b.rows.series) > cap(w.free.series) {
 		w.free = b.rows

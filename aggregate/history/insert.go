@@ -181,15 +181,17 @@ func (w *Writer) syncTable(ctx context.Context, table string) error {
 	if w.server == nil {
 		return nil
 	}
-	paths, known := w.folders[table]
+	paths, known := w.folders.Load(table)
 	if !known {
-		err := w.conn.QueryRow(ctx, "SELECT data_paths FROM system.tables WHERE database = ? AND name = ?", w.database, table).Scan(&paths)
+		var found []string
+		err := w.conn.QueryRow(ctx, "SELECT data_paths FROM system.tables WHERE database = ? AND name = ?", w.database, table).Scan(&found)
 		if err != nil {
 			return fmt.Errorf("find the folder of table %s: %w", table, err)
 		}
-		w.folders[table] = paths
+		w.folders.Store(table, found)
+		paths = found
 	}
-	for _, path := range paths {
+	for _, path := range paths.([]string) {
 		if !filepath.IsAbs(path) {
 			path = filepath.Join(w.server.StorePath(), path)
 		}

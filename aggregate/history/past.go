@@ -14,6 +14,9 @@ func (w *Writer) settlePast(ctx context.Context) error {
 	if err := w.killInserts(ctx, queryIDPrefix); err != nil {
 		return err
 	}
+	if err := w.killInserts(ctx, tierQueryIDPrefix); err != nil {
+		return err
+	}
 	last, err := w.lastBlocks(ctx)
 	if err != nil || len(last) == 0 {
 		return err

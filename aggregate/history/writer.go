@@ -35,6 +35,14 @@ type Config struct {
 	MinFreeBytes     int64         // with less room on ClickHouse's disk nothing more is stored; default 1 GB
 	QuarantineDir    string        // where batches go that ClickHouse cannot take; required
 	InsertTimeout    time.Duration // an insert that takes longer is in doubt; default 30 s
+
+	// Each tier's windows are dropped when they are older; defaults 14 days, 90 days, 2 years.
+	Retention10s, Retention1m, Retention1h time.Duration
+	TierGrace                              time.Duration // a window is summed up this long after its end; default 5 s
+	MaxTierRows                            int           // stored rows that wait to be summed up; beyond it raw is read instead; default 2,000,000
+
+	now       func() time.Time // for tests
+	fillEvery time.Duration    // how often windows are looked at that no block brings to their end
 }
 
 func (c Config) withDefaults() Config {
@@ -56,6 +64,27 @@ func (c Config) withDefaults() Config {
 	if c.InsertTimeout == 0 {
 		c.InsertTimeout = 30 * time.Second
 	}
+	if c.Retention10s == 0 {
+		c.Retention10s = 14 * 24 * time.Hour
+	}
+	if c.Retention1m == 0 {
+		c.Retention1m = 90 * 24 * time.Hour
+	}
+	if c.Retention1h == 0 {
+		c.Retention1h = 2 * 365 * 24 * time.Hour
+	}
+	if c.TierGrace == 0 {
+		c.TierGrace = 5 * time.Second
+	}
+	if c.MaxTierRows == 0 {
+		c.MaxTierRows = 2_000_000
+	}
+	if c.now == nil {
+		c.now = time.Now
+	}
+	if c.fillEvery == 0 {
+		c.fillEvery = time.Second
+	}
 	return c
 }
 
@@ -71,6 +100,8 @@ type Server interface {
 type Definitions interface {
 	// TakeNew hands over the series made known since the last call.
 	TakeNew() []*aggregate.Series
+	// Series returns the series with this id. It is read-only.
+	Series(id aggregate.SeriesID) (*aggregate.Series, bool)
 }
 
 // Writer stores batches as blocks, in order, one insert at a time, and says when a batch is stored.
@@ -90,8 +121,9 @@ type Writer struct {
 	admissions  *admissions
 	metrics     *metrics
 	sorter      sorter
-	sorted      rows                // of the block being stored
-	folders     map[string][]string // of tables, by name, for syncTable; they stay where they are
+	sorted      rows     // of the block being stored
+	folders     sync.Map // of tables, by name, []string, for syncTable; they stay where they are
+	filler      *filler
 
 	wake chan struct{} // buffered, 1: there may be a block to store
 
@@ -106,7 +138,8 @@ type Writer struct {
 	unstored  int64  // bytes in open, sealed and the block being stored
 	agents    map[string]*agentState
 	newAgents []agentRow
-	free      rows // memory of the last stored block, for the next open one
+	free      rows      // memory of the last stored block, for the next open one
+	followed  time.Time // when the last stored block was sealed
 }
 
 // NewWriter returns a writer for the database of o, which Migrate has prepared. server is nil for
@@ -122,8 +155,9 @@ func NewWriter(o *clickhouse.Options, server Server, definitions Definitions, on
 		cfg: cfg.withDefaults(), log: log, conn: conn, database: o.Auth.Database, server: server,
 		definitions: definitions, onStored: onStored,
 		wake:   make(chan struct{}, 1),
-		agents: make(map[string]*agentState), folders: make(map[string][]string),
+		agents: make(map[string]*agentState),
 	}
+	w.filler = newFiller(w)
 	w.admissions = newAdmissions(w.lookupAgents)
 	w.metrics = newMetrics(reg, w)
 	return w, nil
@@ -155,6 +189,8 @@ func (w *Writer) Run(ctx context.Context) error {
 	var asking sync.WaitGroup
 	asking.Go(func() { w.admissions.run(ctx) })
 	asking.Go(func() { w.keepHouse(ctx) })
+	asking.Go(func() { w.filler.run(ctx) })
+	asking.Go(func() { (&repairer{f: w.filler, windows: minRepairWindows}).run(ctx) })
 	defer asking.Wait()
 	defer cancel(errClosed)
 
@@ -185,6 +221,8 @@ func (w *Writer) begin(ctx context.Context) error {
 	defer w.mu.Unlock()
 	w.hub = hub
 	w.ready = true
+	w.followed = w.cfg.now()
+	w.filler.start(w.followed)
 	w.log.Info("the history is ready", "hub", hub)
 	return nil
 }
@@ -194,8 +232,8 @@ func (w *Writer) newHubNumber(ctx context.Context) (uint32, error) {
 	for {
 		hub := 1 + rand.Uint32N(maxHub)
 		var used uint64
-		err := w.conn.QueryRow(ctx, "SELECT count() FROM raw WHERE series BETWEEN ? AND ?",
-			markerID(hub, 0), markerID(hub, 1<<32-1)).Scan(&used)
+		err := w.conn.QueryRow(ctx, `SELECT (SELECT count() FROM raw WHERE series BETWEEN ? AND ?)
+			+ (SELECT count() FROM tier_progress WHERE hub = ?)`, markerID(hub, 0), markerID(hub, 1<<32-1), hub).Scan(&used)
 		if err != nil {
 			return 0, fmt.Errorf("draw a hub number: %w", err)
 		}
@@ -281,7 +319,8 @@ func (w *Writer) sealLocked() {
 	b := w.open
 	w.open = nil
 	// One day for the whole block: the partition is the day of insertion, not that of the samples.
-	b.day = time.Now().UTC().Truncate(24 * time.Hour)
+	b.sealed = w.cfg.now()
+	b.day = b.sealed.UTC().Truncate(24 * time.Hour)
 	b.series = w.definitions.TakeNew()
 	b.agents, w.newAgents = w.newAgents, nil
 	w.sealed = append(w.sealed, b)
@@ -341,6 +380,16 @@ func (w *Writer) sleep(ctx context.Context, wait time.Duration) error {
 		return context.Cause(ctx)
 	}
 	return nil
+}
+
+// storedUntil returns a time such that all samples that were taken before are stored, and the filler knows.
+func (w *Writer) storedUntil() time.Time {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	if w.unstored == 0 {
+		w.followed = w.cfg.now()
+	}
+	return w.followed
 }
 
 // Close takes no more batches and lets Run end once all that were taken are stored.

@@ -256,8 +256,8 @@ func TestABlockIsOnePart(t *testing.T) {
 	if n := s.count("SELECT count() FROM system.parts WHERE database = currentDatabase() AND table = 'raw' AND active"); n != 1 {
 		t.Fatalf("one block is %d parts", n)
 	}
-	if n := s.count("SELECT count() FROM raw"); n != rows+1 {
-		t.Fatalf("%d rows, want the samples and one marker: %d", n, rows+1)
+	if n := s.count("SELECT count() FROM raw"); n != rows+rows {
+		t.Fatalf("%d rows, want the samples and a marker for each of their windows: %d", n, rows+rows)
 	}
 	if n := s.count("SELECT count() FROM samples"); n != rows {
 		t.Fatalf("%d samples, want %d: the marker must not show", n, rows)

@@ -29,8 +29,9 @@ PARTITION BY toStartOfMonth(start)
 ORDER BY (series, start, bin)
 SETTINGS index_granularity = 512, fsync_after_insert = 1, fsync_part_directory = 1;
 
--- How far each tier has followed raw: every window that a block up to this one touched, and that has
--- ended, is in the tier. Windows touched by later blocks are summed up anew after a restart.
+-- How far each tier has followed raw: every window that a block up to this one touched is in the tier.
+-- Windows touched by later blocks are summed up anew after a restart. Hub 0 stands for what was stored
+-- before there were tiers.
 CREATE TABLE IF NOT EXISTS tier_progress
 (
     tier    LowCardinality(String),
