@@ -9,16 +9,6 @@ import (
 // A tier holds raw summed up by series and window. It is a pure function of raw: whatever is in
 // doubt is computed once more, and of two rows the one that counts more samples is right.
 
-// Range is the time [From, To), both in ms since the epoch.
-type Range struct{ From, To int64 }
-
-// TierState says which windows of a tier equal raw: those that end by Through, except the ones in Stale.
-type TierState struct {
-	Step    aggregate.Step
-	Through int64   // ms
-	Stale   []Range // aligned to Step, sorted, disjoint, at most maxStaleRanges
-}
-
 // maxStaleRanges bounds TierState.Stale. Beyond it neighbours are joined over the windows between them.
 const maxStaleRanges = 100
 

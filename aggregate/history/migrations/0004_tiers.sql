@@ -1,4 +1,4 @@
--- The tiers: raw summed up by series and window. A plain series has one row per window, with bin 0,
+-- The tiers: raw summed up by series and window. A plain series has one row per window, with bin 0, and
 -- a distribution one per window and bin, with the bin's value and its count, and its sum, min, max and
 -- last are 0. Raw only grows, so of two rows the one that counts more is right, whoever wrote it and when.
 CREATE TABLE IF NOT EXISTS tier_10s
