@@ -109,7 +109,7 @@ func Start(ctx context.Context, cfg Config, log *slog.Logger, reg prometheus.Reg
 	e.register(reg)
 	e.closing, e.close = context.WithCancel(context.Background())
 	e.hurry, e.hurryUp = context.WithCancel(context.Background())
-	if err := e.prepare(ctx, filepath.Join(dataDir, "engine.json")); err != nil {
+	if err := e.prepare(ctx, filepath.Join(dataDir, identityName)); err != nil {
 		return nil, err
 	}
 
@@ -166,15 +166,17 @@ type Addresses struct {
 }
 
 // Addresses returns how to reach the engine.
-func (e *Engine) Addresses() Addresses {
-	tcp := net.JoinHostPort(loopback, strconv.Itoa(e.id.TCPPort))
+func (e *Engine) Addresses() Addresses { return e.id.addresses() }
+
+func (id identity) addresses() Addresses {
+	tcp := net.JoinHostPort(loopback, strconv.Itoa(id.TCPPort))
 	dsn := func(user, password string) string {
 		address := url.URL{Scheme: "clickhouse", User: url.UserPassword(user, password), Host: tcp, Path: "/" + Database}
 		return address.String()
 	}
 	return Addresses{
-		DSN: dsn(WriterUser, e.id.Password), AnalystDSN: dsn(AnalystUser, e.id.AnalystPassword), TCP: tcp,
-		HTTP: "http://" + net.JoinHostPort(loopback, strconv.Itoa(e.id.HTTPPort)), AnalystPassword: e.id.AnalystPassword,
+		DSN: dsn(WriterUser, id.Password), AnalystDSN: dsn(AnalystUser, id.AnalystPassword), TCP: tcp,
+		HTTP: "http://" + net.JoinHostPort(loopback, strconv.Itoa(id.HTTPPort)), AnalystPassword: id.AnalystPassword,
 	}
 }
 

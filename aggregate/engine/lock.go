@@ -16,13 +16,15 @@ import (
 // however it ends.
 type Lock struct{ file *os.File }
 
+const lockName = "hub.lock"
+
 // LockDataDir makes the directory where it is missing and claims it for this process. The
 // error names the directory and the process that holds it.
 func LockDataDir(dir string) (*Lock, error) {
 	if err := os.MkdirAll(dir, 0o700); err != nil {
 		return nil, fmt.Errorf("make the data directory: %w", err)
 	}
-	file, err := os.OpenFile(filepath.Join(dir, "hub.lock"), os.O_RDWR|os.O_CREATE, 0o600)
+	file, err := os.OpenFile(filepath.Join(dir, lockName), os.O_RDWR|os.O_CREATE, 0o600)
 	if err != nil {
 		return nil, fmt.Errorf("lock the data directory: %w", err)
 	}

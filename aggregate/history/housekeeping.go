@@ -2,8 +2,6 @@ package history
 
 import (
 	"context"
-	"errors"
-	"fmt"
 	"time"
 )
 
@@ -38,7 +36,7 @@ func (w *Writer) Level() float64 {
 
 func (w *Writer) levelLocked() float64 { return float64(w.unstored) / float64(w.cfg.MaxUnstoredBytes) }
 
-// keepHouse watches the disk and drops days that retention has passed, until ctx ends.
+// keepHouse watches the disk and drops what retention has passed, until ctx ends.
 func (w *Writer) keepHouse(ctx context.Context) {
 	disk, retention := time.NewTicker(diskCheckEvery), time.NewTicker(retentionEvery)
 	defer disk.Stop()
@@ -51,7 +49,7 @@ func (w *Writer) keepHouse(ctx context.Context) {
 		case <-disk.C:
 			w.checkDisk(ctx)
 		case <-retention.C:
-			w.dropOldDay(ctx)
+			w.dropOld(ctx)
 		}
 	}
 }
@@ -73,36 +71,4 @@ func (w *Writer) checkDisk(ctx context.Context) {
 	} else if changed {
 		w.log.Info("ClickHouse's disk has room again", "free_bytes", free)
 	}
-}
-
-// dropOldDay drops at most one day of raw samples: the oldest, once all of it is past retention.
-// There is no TTL, and one day an hour at most: a clock that is wrong for a moment must not empty the history.
-func (w *Writer) dropOldDay(ctx context.Context) {
-	ctx, cancel := context.WithTimeout(ctx, time.Minute)
-	defer cancel()
-	if err := w.dropDayBefore(ctx, time.Now().UTC().Add(-w.cfg.Retention).Truncate(24*time.Hour)); err != nil && !errors.Is(err, context.Canceled) {
-		w.log.Warn("cannot drop old samples; it is tried again in an hour", "error", err)
-	}
-}
-
-func (w *Writer) dropDayBefore(ctx context.Context, limit time.Time) error {
-	var parts uint64
-	var oldest string
-	err := w.conn.QueryRow(ctx, `SELECT count(), min(partition) FROM system.parts
-		WHERE active AND database = currentDatabase() AND table = 'raw'`).Scan(&parts, &oldest)
-	if err != nil {
-		return fmt.Errorf("find the oldest day: %w", err)
-	}
-	if parts == 0 || oldest >= limit.Format(time.DateOnly) {
-		return nil
-	}
-	day, err := time.Parse(time.DateOnly, oldest)
-	if err != nil {
-		return fmt.Errorf("find the oldest day: %w", err)
-	}
-	if err := w.conn.Exec(ctx, "ALTER TABLE raw DROP PARTITION ?", day.Format(time.DateOnly)); err != nil {
-		return fmt.Errorf("drop the samples stored on %s: %w", oldest, err)
-	}
-	w.log.Info("dropped raw samples past their retention", "stored_on", oldest)
-	return nil
 }

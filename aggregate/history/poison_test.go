@@ -81,9 +81,10 @@ func TestRetentionDropsTheOldestDayOnly(t *testing.T) {
 			t.Fatal(err)
 		}
 	}
-	limit := time.Date(2026, 1, 3, 0, 0, 0, 0, time.UTC)
+	limit := time.Date(2026, 1, 3, 23, 0, 0, 0, time.UTC)
+	raw := h.writer.cfg.kept()[0]
 	for want := uint64(2); ; want = 1 {
-		if err := h.writer.dropDayBefore(t.Context(), limit); err != nil {
+		if err := h.writer.dropBefore(t.Context(), raw, limit); err != nil {
 			t.Fatal(err)
 		}
 		if n := s.count("SELECT uniqExact(day) FROM raw"); n != want {
@@ -93,10 +94,40 @@ func TestRetentionDropsTheOldestDayOnly(t *testing.T) {
 			break
 		}
 	}
-	if err := h.writer.dropDayBefore(t.Context(), limit); err != nil {
+	if err := h.writer.dropBefore(t.Context(), raw, limit); err != nil {
 		t.Fatal(err)
 	}
 	if n := s.count("SELECT count() FROM raw WHERE day = '2026-01-03'"); n != 1 {
 		t.Fatal("a day within retention was dropped")
+	}
+}
+
+func TestRetentionDropsPartitionsThatArePast(t *testing.T) {
+	s := newTestStore(t)
+	years := 100 * 365 * 24 * time.Hour
+	h := s.startHub(Config{Retention: years, Retention10s: years, Retention1m: years, Retention1h: years})
+	kept := h.writer.cfg.kept()
+	for i, last := range []string{"2026-01-05", "2026-01-11", "2026-01-31"} { // the last day of each first partition
+		k := kept[i+1]
+		insert := "INSERT INTO " + k.table + " (series, start, count) SELECT 1, arrayJoin([toDateTime(?, 'UTC'), toDateTime(?, 'UTC') + INTERVAL 1 DAY]), 1"
+		if err := s.conn.Exec(t.Context(), insert, last+" 23:00:00", last+" 23:00:00"); err != nil {
+			t.Fatal(err)
+		}
+		end, err := time.Parse(time.DateOnly, last)
+		if err != nil {
+			t.Fatal(err)
+		}
+		end = end.AddDate(0, 0, 1)
+		for _, step := range []struct {
+			limit time.Time
+			rows  uint64
+		}{{end.Add(-time.Second), 2}, {end, 1}, {end, 1}} {
+			if err := h.writer.dropBefore(t.Context(), k, step.limit); err != nil {
+				t.Fatal(err)
+			}
+			if n := s.count("SELECT count() FROM " + k.table); n != step.rows {
+				t.Errorf("%s has %d rows once the limit is %v, want %d", k.table, n, step.limit, step.rows)
+			}
+		}
 	}
 }

@@ -25,6 +25,7 @@ type commands struct {
 	Token   tokenCommand     `cmd:"" help:"Create, list and revoke tokens."`
 	User    userCommand      `cmd:"" help:"Create, list and delete users, and set their passwords."`
 	Migrate migrateCommand   `cmd:"" help:"Bring the history's schema up to date and exit."`
+	History historyCommand   `cmd:"" help:"Look after what is stored."`
 	Version kong.VersionFlag `help:"Print the version and exit." env:"-"`
 	Config  kong.ConfigFlag  `help:"YAML file with flags as keys, for example 'listen: 127.0.0.1:8080'." placeholder:"FILE" type:"existingfile"`
 }

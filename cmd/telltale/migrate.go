@@ -6,37 +6,83 @@ import (
 	"log/slog"
 
 	"github.com/ClickHouse/clickhouse-go/v2"
+	"github.com/prometheus/client_golang/prometheus"
 
 	"telltale/aggregate/engine"
 	"telltale/aggregate/history"
 )
 
 type migrateCommand struct {
-	Data       string `help:"Data directory of the embedded ClickHouse." default:"data" type:"path" placeholder:"DIR"`
-	Clickhouse string `help:"Outside ClickHouse, clickhouse://user:password@host:9000/telltale." placeholder:"DSN"`
-	Engine     string `help:"The embedded ClickHouse: its library, its program, or a folder with either." type:"path" placeholder:"PATH"`
+	clickhouseFlags `embed:""`
 }
 
 // Run migrates and exits; 'serve' does the same at every start.
 func (c *migrateCommand) Run(ctx context.Context) error {
 	log := slog.Default()
-	dsn := c.Clickhouse
-	if dsn == "" {
-		lock, err := engine.LockDataDir(c.Data)
-		if err != nil {
-			return err
-		}
-		defer func() { _ = lock.Close() }()
-		e, err := startEngine(ctx, c.Data, c.Engine, 0, log, nil)
-		if err != nil {
-			return err
-		}
-		defer e.Close(context.WithoutCancel(ctx))
-		dsn = e.Addresses().DSN
+	options, done, err := c.start(ctx, log)
+	if err != nil {
+		return err
 	}
+	defer done()
+	return history.Migrate(ctx, options, log)
+}
+
+// clickhouseFlags say where the history is.
+type clickhouseFlags struct {
+	Data       string `help:"Data directory of the embedded ClickHouse." default:"data" type:"path" placeholder:"DIR"`
+	Clickhouse string `help:"Outside ClickHouse, clickhouse://user:password@host:9000/telltale." placeholder:"DSN"`
+	Engine     string `help:"The embedded ClickHouse: its library, its program, or a folder with either." type:"path" placeholder:"PATH"`
+}
+
+// start returns the way to the outside ClickHouse, or starts the embedded one, for which no hub must run.
+func (c *clickhouseFlags) start(ctx context.Context, log *slog.Logger) (*clickhouse.Options, func(), error) {
+	if c.Clickhouse != "" {
+		options, err := parseDSN(c.Clickhouse)
+		return options, func() {}, err
+	}
+	lock, err := engine.LockDataDir(c.Data)
+	if err != nil {
+		return nil, nil, err
+	}
+	e, err := startEngine(ctx, c.Data, c.Engine, 0, log, prometheus.NewRegistry())
+	if err != nil {
+		_ = lock.Close()
+		return nil, nil, err
+	}
+	done := func() {
+		e.Close(context.WithoutCancel(ctx))
+		_ = lock.Close()
+	}
+	options, err := parseDSN(e.Addresses().DSN)
+	if err != nil {
+		done()
+		return nil, nil, err
+	}
+	return options, done, nil
+}
+
+// reach is start, but for the embedded ClickHouse of a hub that runs: then it is that one's.
+func (c *clickhouseFlags) reach(ctx context.Context, log *slog.Logger) (*clickhouse.Options, func(), error) {
+	if c.Clickhouse == "" {
+		addresses, err := engine.RunningOn(c.Data)
+		if err != nil {
+			return nil, nil, err
+		}
+		if addresses != nil {
+			options, err := parseDSN(addresses.DSN)
+			return options, func() {}, err
+		}
+	}
+	return c.start(ctx, log)
+}
+
+func parseDSN(dsn string) (*clickhouse.Options, error) {
 	options, err := clickhouse.ParseDSN(dsn)
 	if err != nil {
-		return fmt.Errorf("--clickhouse: %w", err)
+		return nil, fmt.Errorf("--clickhouse: %w", err)
 	}
-	return history.Migrate(ctx, options, log)
+	if options.Auth.Database == "" {
+		options.Auth.Database = engine.Database
+	}
+	return options, nil
 }

@@ -8,7 +8,6 @@ import (
 	"os"
 	"path/filepath"
 
-	"github.com/ClickHouse/clickhouse-go/v2"
 	"github.com/nats-io/nats.go"
 	"github.com/prometheus/client_golang/prometheus"
 
@@ -76,13 +75,8 @@ func (h *hub) openClickHouse(ctx context.Context) error {
 		dsn = e.Addresses().DSN
 	}
 	var err error
-	if h.options, err = clickhouse.ParseDSN(dsn); err != nil {
-		return fmt.Errorf("--clickhouse: %w", err)
-	}
-	if h.options.Auth.Database == "" {
-		h.options.Auth.Database = engine.Database
-	}
-	return nil
+	h.options, err = parseDSN(dsn)
+	return err
 }
 
 func startEngine(ctx context.Context, dataDir, path string, memoryBytes int64, log *slog.Logger, reg prometheus.Registerer) (*engine.Engine, error) {
@@ -117,6 +111,7 @@ func (h *hub) openTelemetry(context.Context) error {
 	}, history.Config{
 		MaxUnstoredBytes: h.config.MaxUnstored, Retention: h.config.RetentionRaw, MinFreeBytes: h.config.MinFree,
 		QuarantineDir: filepath.Join(h.config.Data, "quarantine"),
+		Retention10s:  h.config.Retention10s, Retention1m: h.config.Retention1m, Retention1h: h.config.Retention1h,
 	}, h.metrics, h.log)
 	if err != nil {
 		return err

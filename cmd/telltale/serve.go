@@ -25,6 +25,9 @@ type serveCommand struct {
 	Insecure          bool          `help:"Serve plain HTTP on another address than loopback: passwords and tokens pass in the clear."`
 	MaxUnstored       int64         `help:"Bound on samples received and not yet stored, in bytes." default:"536870912" placeholder:"BYTES"`
 	RetentionRaw      time.Duration `help:"How long raw samples are kept, at least; whole days are dropped." default:"72h"`
+	Retention10s      time.Duration `help:"How long sums of 10 s are kept, at least; whole days are dropped." name:"retention-10s" env:"TELLTALE_RETENTION_10S" default:"336h"`
+	Retention1m       time.Duration `help:"How long sums of 1 m are kept, at least; whole weeks are dropped." name:"retention-1m" env:"TELLTALE_RETENTION_1M" default:"2160h"`
+	Retention1h       time.Duration `help:"How long sums of 1 h are kept, at least; whole months are dropped." name:"retention-1h" env:"TELLTALE_RETENTION_1H" default:"17520h"`
 	MinFree           int64         `help:"With less room on ClickHouse's disk, in bytes, nothing more is stored; dashboards stay live." default:"1073741824" placeholder:"BYTES"`
 	StopTimeout       time.Duration `help:"How long an orderly stop may take." default:"20s"`
 	LogLevel          string        `help:"debug, info, warn or error." enum:"debug,info,warn,error" default:"info"`
@@ -41,6 +44,10 @@ func (c *serveCommand) Validate() error {
 	}
 	if c.RetentionRaw < time.Hour {
 		return fmt.Errorf("--retention-raw=%v: give at least 1h", c.RetentionRaw)
+	}
+	if c.Retention10s < c.RetentionRaw || c.Retention1m < c.Retention10s || c.Retention1h < c.Retention1m {
+		return fmt.Errorf("--retention-raw=%v --retention-10s=%v --retention-1m=%v --retention-1h=%v: each is summed up from the one before, so give at least as much",
+			c.RetentionRaw, c.Retention10s, c.Retention1m, c.Retention1h)
 	}
 	if c.MinFree < 0 {
 		return fmt.Errorf("--min-free=%d: give 0 or more bytes", c.MinFree)
