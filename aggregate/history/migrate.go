@@ -25,7 +25,8 @@ var migrationFiles embed.FS
 var ErrNewerSchema = errors.New("the history was made by a newer telltale: use that one or a later one")
 
 // Readable are the views for analysts, and the tables that they must be allowed to read for them.
-var Readable = []string{"samples", "series", "agents", "gaps", "raw", "known_series"}
+var Readable = []string{"samples", "samples_10s", "samples_1m", "samples_1h", "series", "agents", "gaps",
+	"raw", "tier_10s", "tier_1m", "tier_1h", "known_series"}
 
 // migration is one numbered file of statements, each of which may be run again without harm:
 // ClickHouse has no transactional DDL, so a crash between two statements is cured by a re-run.

@@ -27,8 +27,7 @@ type filler struct {
 	wake     chan struct{} // buffered, 1: there may be a block to follow
 	fix      chan struct{} // buffered, 1: there may be a window to repair
 	sums     [len(tiers)]sums
-	columns  tierColumns        // used by run alone, as sums are
-	recorded [len(tiers)]uint32 // the checkpoints that are in storage
+	recorded [len(tiers)]uint32 // the checkpoints that are in storage; used by run alone, as sums are
 
 	statements atomic.Uint64 // that have been given a query id
 
@@ -39,7 +38,7 @@ type filler struct {
 	last    uint32     // the last block that the ledgers know of
 	queue   []followed
 	queued  int // rows in queue
-	free    []rows
+	free    rows // memory for the next block
 	ledgers [len(tiers)]ledger
 	cache   []TierState // of states, nil when it has changed
 }

@@ -30,11 +30,8 @@ func (f *filler) follow(b *block, sorted rows) rows {
 	}
 	f.queued += sorted.len()
 	f.queue = append(f.queue, followed{rows: sorted, sealed: b.sealed.UnixMilli()})
-	if len(f.free) == 0 {
-		return rows{}
-	}
-	taken := f.free[len(f.free)-1]
-	f.free = f.free[:len(f.free)-1]
+	taken := f.free
+	f.free = rows{}
 	return taken
 }
 
@@ -42,9 +39,9 @@ func (f *filler) follow(b *block, sorted rows) rows {
 func (f *filler) recycle(r rows) {
 	f.mu.Lock()
 	defer f.mu.Unlock()
-	if len(f.free) < 2 {
+	if cap(r.series) > cap(f.free.series) {
 		r.reset()
-		f.free = append(f.free, r)
+		f.free = r
 	}
 }
 

@@ -13,7 +13,7 @@ import (
 const tierQueryIDPrefix = "telltale-tier-"
 
 // maxTierInsertRows bounds the memory that an insert takes.
-const maxTierInsertRows = 250_000
+const maxTierInsertRows = 100_000
 
 // tierColumns are rows of a tier as they are sent.
 type tierColumns struct {
@@ -22,27 +22,26 @@ type tierColumns struct {
 	bin, sum, min, max, last []float64
 }
 
-func (c *tierColumns) fill(startSeconds int64, cells []cell) {
-	*c = tierColumns{c.series[:0], c.count[:0], c.start[:0], c.bin[:0], c.sum[:0], c.min[:0], c.max[:0], c.last[:0]}
+func newTierColumns(startSeconds int64, cells []cell) *tierColumns {
+	n := len(cells)
+	c := &tierColumns{
+		series: make([]uint64, n), count: make([]uint64, n), start: make([]int64, n), bin: make([]float64, n),
+		sum: make([]float64, n), min: make([]float64, n), max: make([]float64, n), last: make([]float64, n),
+	}
 	for i := range cells {
 		cell := &cells[i]
-		c.series = append(c.series, cell.series)
-		c.start = append(c.start, startSeconds)
-		c.bin = append(c.bin, cell.bin)
-		c.count = append(c.count, cell.count)
-		c.sum = append(c.sum, cell.sum)
-		c.min = append(c.min, cell.min)
-		c.max = append(c.max, cell.max)
-		c.last = append(c.last, cell.last)
+		c.series[i], c.start[i], c.bin[i], c.count[i] = cell.series, startSeconds, cell.bin, cell.count
+		c.sum[i], c.min[i], c.max[i], c.last[i] = cell.sum, cell.min, cell.max, cell.last
 	}
+	return c
 }
 
 // write inserts a window's rows into a tier, again and again until it succeeds or ctx ends.
 func (f *filler) write(ctx context.Context, i int, window int64, cells []cell) error {
 	for len(cells) > 0 {
 		n := min(len(cells), maxTierInsertRows)
-		f.columns.fill(window/1000, cells[:n])
-		err := f.w.retry(ctx, func() error { return f.insertRows(ctx, i) })
+		columns := newTierColumns(window/1000, cells[:n])
+		err := f.w.retry(ctx, func() error { return f.insertRows(ctx, tiers[i].table, columns) })
 		if err != nil {
 			return err
 		}
@@ -53,15 +52,13 @@ func (f *filler) write(ctx context.Context, i int, window int64, cells []cell) e
 }
 
 // insertRows sends columns to a tier once.
-func (f *filler) insertRows(ctx context.Context, i int) error {
+func (f *filler) insertRows(ctx context.Context, table string, c *tierColumns) error {
 	ctx, cancel := context.WithTimeout(ctx, f.w.cfg.InsertTimeout)
 	defer cancel()
-	table := tiers[i].table
 	batch, err := f.w.conn.PrepareBatch(f.queryID(ctx), "INSERT INTO "+table+" (series, start, bin, count, sum, min, max, last)")
 	if err != nil {
 		return fmt.Errorf("prepare rows of %s: %w", table, err)
 	}
-	c := &f.columns
 	if err := appendColumns(batch, c.series, c.start, c.bin, c.count, c.sum, c.min, c.max, c.last); err != nil {
 		return fmt.Errorf("prepare rows of %s: %w", table, err)
 	}

@@ -42,7 +42,7 @@ func (c *cell) merge(o *cell) {
 }
 
 // accumulator sums up one window: cells sorted by series and bin. What is added in about that order
-// finds its cell next to the one before. New cells wait in fresh until settle.
+// finds its cell next to the one before. New cells that belong between others wait in fresh until settle.
 type accumulator struct {
 	cells, fresh []cell
 	cursor       int // where in cells the last one was found
@@ -50,11 +50,13 @@ type accumulator struct {
 
 // add merges a cell into the one of its series and bin.
 func (a *accumulator) add(c *cell) {
-	if a.seek(c.series, c.bin); a.cursor < len(a.cells) {
-		if known := &a.cells[a.cursor]; known.series == c.series && known.bin == c.bin {
-			known.merge(c)
-			return
-		}
+	if a.seek(c.series, c.bin); a.cursor == len(a.cells) {
+		a.cells = append(a.cells, *c)
+		return
+	}
+	if known := &a.cells[a.cursor]; known.series == c.series && known.bin == c.bin {
+		known.merge(c)
+		return
 	}
 	at := len(a.fresh)
 	if at > 0 && !a.fresh[at-1].before(c.series, c.bin) {
@@ -124,29 +126,24 @@ func (a *accumulator) addCells(cells []cell) {
 // sums are the windows of a tier that are being summed up.
 type sums struct {
 	open map[int64]*accumulator // by start, ms
-	free []*accumulator
+	size int                    // cells of the last window: the next one will have about as many
 }
 
 // at returns the sums of the window that begins at start.
 func (s *sums) at(start int64) *accumulator {
 	a := s.open[start]
 	if a == nil {
-		a = &accumulator{}
-		if last := len(s.free) - 1; last >= 0 {
-			a, s.free = s.free[last], s.free[:last]
-		}
+		a = &accumulator{cells: make([]cell, 0, s.size+s.size/32)}
 		s.open[start] = a
 	}
 	return a
 }
 
-// end takes a window away. Its memory serves the next one.
+// end drops a window.
 func (s *sums) end(start int64) {
-	a := s.open[start]
-	delete(s.open, start)
-	if a != nil && len(s.free) == 0 {
-		a.cells = a.cells[:0]
-		s.free = append(s.free, a)
+	if a := s.open[start]; a != nil {
+		s.size = len(a.cells)
+		delete(s.open, start)
 	}
 }
 
