@@ -37,7 +37,7 @@ type filler struct {
 	closing int64      // ms: windows that end by then take no more rows: what comes for them is late
 	last    uint32     // the last block that the ledgers know of
 	queue   []followed
-	queued  int // rows in queue
+	queued  int  // rows in queue
 	free    rows // memory for the next block
 	ledgers [len(tiers)]ledger
 	cache   []TierState // of states, nil when it has changed

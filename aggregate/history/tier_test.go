@@ -90,7 +90,7 @@ func (a *tierAgent) run(c *testClock, d time.Duration) {
 	for range d / time.Second {
 		c.advance(time.Second)
 		a.take(c.ms.Load())
-		if a.seq%5 == 0 {
+		if a.seq%12 == 0 {
 			a.wait()
 		}
 	}
@@ -114,30 +114,23 @@ func (h *hub) settle(c *testClock) {
 func (h *hub) assertTiers(c *testClock) {
 	h.t.Helper()
 	h.settle(c)
-	for _, state := range h.writer.TierStates() {
-		// Verify looks at what ends by the time, which is each tier's own.
-		found, err := historytest.VerifyTiers(context.Background(), h.conn, time.Unix(0, 0), time.UnixMilli(state.Through))
-		if err != nil {
-			h.t.Fatal(err)
-		}
-		for _, d := range found {
-			if d.Tier == tierOf(state.Step) {
-				h.t.Error(d)
-			}
-		}
+	// The newest time is that of the finest tier: what ends by then is in the others too, where windows end.
+	for _, d := range h.verify(time.UnixMilli(h.writer.TierStates()[0].Through)) {
+		h.t.Error(d)
 	}
 	if n := h.count("SELECT count() FROM tier_10s"); n == 0 {
 		h.t.Error("the tier is empty")
 	}
 }
 
-func tierOf(step aggregate.Step) string {
-	for _, t := range tiers {
-		if t.step == int64(step) {
-			return t.table
-		}
+// verify returns what is wrong in the tiers up to a time.
+func (s *testStore) verify(to time.Time) []historytest.Difference {
+	s.t.Helper()
+	found, err := historytest.VerifyTiers(context.Background(), s.conn, time.Unix(0, 0), to)
+	if err != nil {
+		s.t.Fatal(err)
 	}
-	return fmt.Sprint(step)
+	return found
 }
 
 func (h *hub) repaired() float64 {
@@ -154,9 +147,13 @@ func TestTiersInPassing(t *testing.T) {
 		clock.advance(time.Second)
 		a.take(clock.ms.Load())
 		b.take(clock.ms.Load() - 700)
-		a.wait()
-		b.wait()
+		if a.seq%12 == 0 {
+			a.wait()
+			b.wait()
+		}
 	}
+	a.wait()
+	b.wait()
 	h.assertTiers(clock)
 	if n := h.repaired(); n != 0 {
 		t.Errorf("%v windows were recomputed, though none was in doubt", n)
@@ -257,5 +254,96 @@ func TestAHistoryOlderThanItsTiers(t *testing.T) {
 	h.assertTiers(clock)
 	if n := h.repaired(); n != 0 {
 		t.Errorf("%v windows are recomputed at the next start, though all were done", n)
+	}
+}
+
+func TestRebuildRightsWhatIsWrong(t *testing.T) {
+	s, clock := newTestStore(t), newTestClock()
+	h := s.startHub(tierConfig(clock))
+	begin := clock.now()
+	h.newTierAgent("web-1").run(clock, 5*time.Minute)
+	h.assertTiers(clock)
+	h.crash()
+	for _, table := range []string{"tier_10s", "tier_1m", "tier_1h"} {
+		if err := s.conn.Exec(t.Context(), "TRUNCATE TABLE "+table); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if found := s.verify(clock.now().Add(-time.Minute)); len(found) != 3 || found[0].Windows < 24*3 || found[0].Samples >= 0 {
+		t.Fatalf("empty tiers are found to have %v", found)
+	}
+	percent := 0
+	rebuild := func() {
+		t.Helper()
+		err := Rebuild(t.Context(), s.options, begin, clock.now(), func(p RebuildProgress) { percent = p.Percent })
+		if err != nil {
+			t.Fatal(err)
+		}
+	}
+	rebuild()
+	if percent != 100 {
+		t.Errorf("the rebuild ended at %d %%", percent)
+	}
+	if found := s.verify(clock.now()); len(found) > 0 {
+		t.Fatal(found)
+	}
+	before := s.count("SELECT sum(count) FROM tier_10s FINAL")
+	if err := s.conn.Exec(t.Context(), "ALTER TABLE raw DROP PARTITION ?", begin.UTC().Format(time.DateOnly)); err != nil {
+		t.Fatal(err)
+	}
+	rebuild()
+	if n := s.count("SELECT sum(count) FROM tier_10s FINAL"); n != before || n == 0 {
+		t.Errorf("the tier counts %d samples once raw is gone, want %d", n, before)
+	}
+}
+
+func TestVerifyFindsWhatIsWrong(t *testing.T) {
+	s, clock := newTestStore(t), newTestClock()
+	h := s.startHub(tierConfig(clock))
+	a := h.newTierAgent("web-1")
+	a.run(clock, 100*time.Second)
+	h.assertTiers(clock)
+	through := time.UnixMilli(h.writer.TierStates()[0].Through)
+	for _, column := range []string{"count", "sum", "min", "max", "last"} {
+		replaced := fmt.Sprintf("INSERT INTO tier_10s SELECT * REPLACE (%[1]s + 1 AS %[1]s%[2]s) FROM tier_10s FINAL WHERE series = ? ORDER BY start LIMIT 1",
+			column, map[bool]string{true: ", count + 0 AS count"}[column != "count"])
+		if err := s.conn.Exec(t.Context(), replaced, a.series[0]); err != nil {
+			t.Fatal(err)
+		}
+		if found := s.verify(through); len(found) != 1 || found[0].Windows != 1 || found[0].Tier != "tier_10s" {
+			t.Errorf("a wrong %s is found as %v", column, found)
+		}
+		if err := s.conn.Exec(t.Context(), "TRUNCATE TABLE tier_10s"); err != nil {
+			t.Fatal(err)
+		}
+		if err := Rebuild(t.Context(), s.options, clock.now().Add(-time.Hour), clock.now(), func(RebuildProgress) {}); err != nil {
+			t.Fatal(err)
+		}
+	}
+}
+
+func TestViewsOfTiersEqualRaw(t *testing.T) {
+	s, clock := newTestStore(t), newTestClock()
+	h := s.startHub(tierConfig(clock))
+	h.newTierAgent("web-1").run(clock, 5*time.Minute)
+	h.assertTiers(clock)
+	if err := s.conn.Exec(t.Context(), "INSERT INTO tier_10s SELECT * FROM tier_10s FINAL"); err != nil { // written twice, not merged yet
+		t.Fatal(err)
+	}
+	for view, seconds := range map[string]int{"samples_10s": 10, "samples_1m": 60, "samples_1h": 3600} {
+		different := s.count(fmt.Sprintf(`SELECT count() FROM %[1]s AS tier FULL JOIN (
+				SELECT metric, agent, toDateTime(intDiv(toUnixTimestamp(ts), %[2]d) * %[2]d, 'UTC') AS window_start, any(kind) AS k, any(labels) AS l,
+					sum(samples.count) AS n, sum(value * samples.count) AS total, min(value) AS low, max(value) AS high, argMax(value, (ts, value)) AS newest
+				FROM samples GROUP BY metric, agent, window_start
+			) AS raw USING (metric, agent, window_start)
+			WHERE (n != tier.count OR abs(total - tier.sum) > 1e-9 OR low != tier.min OR high != tier.max OR k != tier.kind OR l != tier.labels
+				OR if(k = 'distribution', NOT isNaN(tier.last), newest != tier.last))
+				AND window_start + %[2]d <= toDateTime(%[3]d)`, view, seconds, h.writer.TierStates()[0].Through/1000))
+		if different != 0 {
+			t.Errorf("%s: %d windows differ", view, different)
+		}
+		if n := s.count("SELECT count() FROM " + view + " WHERE agent = 'web-1' AND metric = 'test.gauge' AND window_end = window_start + " + fmt.Sprint(seconds)); n == 0 {
+			t.Errorf("%s is empty", view)
+		}
 	}
 }
