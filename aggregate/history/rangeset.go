@@ -1,9 +1,6 @@
 package history
 
-import (
-	"cmp"
-	"slices"
-)
+import "slices"
 
 // rangeSet is a set of times: sorted, disjoint ranges that do not touch.
 type rangeSet []Range
@@ -64,20 +61,6 @@ func (s rangeSet) total() int64 {
 		sum += r.To - r.From
 	}
 	return sum
-}
-
-// newRangeSet is the set of the ranges, which it sorts.
-func newRangeSet(ranges []Range) rangeSet {
-	slices.SortFunc(ranges, func(a, b Range) int { return cmp.Compare(a.From, b.From) })
-	var s rangeSet
-	for _, r := range ranges {
-		if last := len(s) - 1; last >= 0 && r.From <= s[last].To {
-			s[last].To = max(s[last].To, r.To)
-		} else {
-			s = append(s, r)
-		}
-	}
-	return s
 }
 
 // joined is a set of at most limit ranges that has all of s: the smallest holes are filled.

@@ -110,7 +110,7 @@ func (l *ledger) bound() {
 		l.remember(p.first)
 		l.drop(window)
 	}
-	for _, r := range newRangeSet(moved) {
+	for _, r := range union(moved) {
 		l.backlog.add(r)
 	}
 }
@@ -161,7 +161,7 @@ func (l *ledger) dirty() rangeSet {
 	if l.repairing != nil {
 		ranges = append(ranges, l.repairing.Range)
 	}
-	return newRangeSet(ranges)
+	return union(ranges)
 }
 
 // complete is the last block of which the tier has every window, given the last block followed.

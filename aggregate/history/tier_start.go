@@ -120,7 +120,7 @@ func (f *filler) unfollowed(ctx context.Context, i int, keptSince int64) (rangeS
 		}
 		ranges = append(ranges, Range{window * tiers[i].step, (window + 1) * tiers[i].step})
 	}
-	return newRangeSet(ranges), found.Err()
+	return union(ranges), found.Err()
 }
 
 // finish records that a tier has all that earlier hubs stored, once it has.

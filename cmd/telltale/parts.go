@@ -116,7 +116,11 @@ func (h *hub) openTelemetry(context.Context) error {
 	if err != nil {
 		return err
 	}
-	if h.reader, err = history.NewReader(h.options, history.ReaderConfig{KeptRaw: h.config.RetentionRaw}, h.metrics); err != nil {
+	h.reader, err = history.NewReader(h.options, history.ReaderConfig{
+		Tiers: h.writer.TierStates, KeptRaw: h.config.RetentionRaw,
+		Kept10s: h.config.Retention10s, Kept1m: h.config.Retention1m, Kept1h: h.config.Retention1h,
+	}, h.metrics)
+	if err != nil {
 		return err
 	}
 	h.onClose(func() { _ = h.reader.Close() })
