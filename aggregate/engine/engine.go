@@ -104,7 +104,7 @@ func Start(ctx context.Context, cfg Config, log *slog.Logger, reg prometheus.Reg
 	if err != nil {
 		return nil, fmt.Errorf("find the data directory: %w", err)
 	}
-	e := &Engine{cfg: cfg, dir: folder(filepath.Join(dataDir, "clickhouse")), log: log,
+	e := &Engine{cfg: cfg, dir: folderOf(dataDir), log: log,
 		done: make(chan struct{}), changed: make(chan struct{}), err: errStarting}
 	e.register(reg)
 	e.closing, e.close = context.WithCancel(context.Background())
@@ -178,6 +178,15 @@ func (id identity) addresses() Addresses {
 		DSN: dsn(WriterUser, id.Password), AnalystDSN: dsn(AnalystUser, id.AnalystPassword), TCP: tcp,
 		HTTP: "http://" + net.JoinHostPort(loopback, strconv.Itoa(id.HTTPPort)), AnalystPassword: id.AnalystPassword,
 	}
+}
+
+// BackupFolder is where the engine of a data directory may write backups to, and read them from: an absolute path.
+func BackupFolder(dataDir string) (string, error) {
+	absolute, err := filepath.Abs(dataDir)
+	if err != nil {
+		return "", fmt.Errorf("find the data directory: %w", err)
+	}
+	return folderOf(absolute).backup(), nil
 }
 
 // StorePath is the folder that holds the engine's data; the paths in system.tables are below it.

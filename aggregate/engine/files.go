@@ -23,10 +23,13 @@ var usersXML string
 // folder is the engine's part of the data directory.
 type folder string
 
+func folderOf(dataDir string) folder { return folder(filepath.Join(dataDir, "clickhouse")) }
+
 func (f folder) config() string { return filepath.Join(string(f), "config.xml") }
 func (f folder) users() string  { return filepath.Join(string(f), "users.xml") }
 func (f folder) log() string    { return filepath.Join(string(f), "clickhouse.log") }
 func (f folder) store() string  { return filepath.Join(string(f), "store") }
+func (f folder) backup() string { return filepath.Join(string(f), "backup") }
 
 // writeConfig writes the engine's configuration anew: what stands there is the hub's, and
 // an edit by hand would be lost with the next release anyway.
@@ -36,13 +39,14 @@ func (f folder) writeConfig(cfg Config, id identity) error {
 	}
 	values := struct {
 		UsersFile, LogFile          string
+		BackupFolder                string
 		MemoryBytes                 int64
 		Password, AnalystPassword   string // hashed
 		AnalystGrants               []string
 		AnalystMemoryBytes          int64
 		WriterUser, AnalystUser, IP string
 	}{
-		UsersFile: f.users(), LogFile: f.log(), MemoryBytes: cfg.MemoryBytes,
+		UsersFile: f.users(), LogFile: f.log(), BackupFolder: f.backup(), MemoryBytes: cfg.MemoryBytes,
 		Password: sha256Hex(id.Password), AnalystPassword: sha256Hex(id.AnalystPassword),
 		AnalystGrants: cfg.AnalystReads, AnalystMemoryBytes: cfg.MemoryBytes / 2,
 		WriterUser: WriterUser, AnalystUser: AnalystUser, IP: loopback,

@@ -26,6 +26,8 @@ type commands struct {
 	User    userCommand      `cmd:"" help:"Create, list and delete users, and set their passwords."`
 	Migrate migrateCommand   `cmd:"" help:"Bring the history's schema up to date and exit."`
 	History historyCommand   `cmd:"" help:"Look after what is stored."`
+	Backup  backupCommand    `cmd:"" help:"Write users, tokens and all of history to one file, also while a hub runs."`
+	Restore restoreCommand   `cmd:"" help:"Make a data directory of a backup."`
 	Version kong.VersionFlag `help:"Print the version and exit." env:"-"`
 	Config  kong.ConfigFlag  `help:"YAML file with flags as keys, for example 'listen: 127.0.0.1:8080'." placeholder:"FILE" type:"existingfile"`
 }
