@@ -32,11 +32,12 @@ func refuse(status int, code, message string) *apiError {
 	return &apiError{status: status, code: code, message: message}
 }
 
-// handleError answers every error a handler returns, in one form, and logs those that are ours.
+// handleError answers every error a handler returns, in one form, and logs those that are ours. To be told to
+// come back later is none: ten thousand agents may hear it at once.
 func handleError(log *slog.Logger) fiber.ErrorHandler {
 	return func(c *fiber.Ctx, err error) error {
 		public := publicError(err)
-		if public.status >= http.StatusInternalServerError {
+		if public.status >= http.StatusInternalServerError && public.status != http.StatusServiceUnavailable {
 			log.Error("a request failed", "method", c.Method(), "path", c.Path(), "status", public.status, "error", err)
 		}
 		return c.Status(public.status).JSON(fiber.Map{
@@ -59,7 +60,7 @@ func publicError(err error) *apiError {
 			fmt.Sprintf("the request's address and headers take at most %d bytes: clear the cookies of this address", maxHeadBytes))
 	case errors.Is(err, fiber.ErrRequestEntityTooLarge):
 		return refuse(http.StatusRequestEntityTooLarge, "body_too_large", fmt.Sprintf("a request's body takes at most %d bytes", maxBodyBytes))
-	case errors.As(err, &framework) && framework.Code < http.StatusInternalServerError:
+	case errors.As(err, &framework) && (framework.Code < http.StatusInternalServerError || framework.Code == http.StatusServiceUnavailable):
 		code := strings.ReplaceAll(strings.ToLower(http.StatusText(framework.Code)), " ", "_")
 		return refuse(framework.Code, code, framework.Message)
 	}
