@@ -1,0 +1,28 @@
+//go:build prove
+
+package main
+
+import (
+	"flag"
+	"testing"
+	"time"
+)
+
+// How long the proofs are; go test passes what follows -args on.
+var (
+	proveKills = flag.Int("kills", 200, "kills of the chaos")
+	proveSeed  = flag.Uint64("seed", 0, "seed of the chaos; 0: another each time")
+	proveAway  = flag.Duration("away", 5*time.Minute, "how long ClickHouse is away")
+)
+
+func TestProveChaos(t *testing.T) {
+	seed := *proveSeed
+	if seed == 0 {
+		seed = uint64(time.Now().UnixNano())
+	}
+	runChaos(t, chaosPlan{seed: seed, kills: *proveKills, agents: 20})
+}
+
+func TestProveOutage(t *testing.T) {
+	runOutage(t, outagePlan{agents: 200, lasting: *proveAway, maxUnstored: 4 << 20})
+}
