@@ -36,6 +36,10 @@ func (w *Writer) settlePast(ctx context.Context) error {
 			lost = append(lost, markerID(hub, block))
 		}
 	}
+	// A block found may have been written in the last moment of the hub before: it must last, like any other.
+	if err := w.syncTable(ctx, rawTable); err != nil {
+		return err
+	}
 	return w.rewriteProgress(ctx, lost)
 }
 
