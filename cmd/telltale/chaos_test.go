@@ -3,6 +3,7 @@ package main
 import (
 	"context"
 	"fmt"
+	"slices"
 	"sync"
 	"syscall"
 	"testing"
@@ -37,7 +38,8 @@ func runChaos(t *testing.T, plan chaosPlan) {
 		f.addProcess(n, between.address(), 200*time.Millisecond)
 	}
 	figures := newMeter(f)
-	d := newStriker(f, between)
+	history := openHistory(t, f.data)
+	d := newStriker(f, between, history)
 	t.Cleanup(func() {
 		if t.Failed() {
 			t.Logf("the blows of seed %d were:", plan.seed)
@@ -50,7 +52,6 @@ func runChaos(t *testing.T, plan chaosPlan) {
 	d.run(newSchedule(plan.seed, plan.agents), plan.lasting, plan.kills)
 	d.note("the chaos ends")
 	f.awaitHub()
-	history := openHistory(t, f.data)
 	ended := time.Now()
 	f.awaitDelivered(history)
 	drained := time.Since(ended)
@@ -151,20 +152,23 @@ func (d *striker) checkConduct(all []*delivery) {
 				d.t.Errorf("%s: nothing explains %v", delivered.agent, g)
 			}
 		}
-		if declaredStops := countGaps(delivered.gaps, "unclean_stop"); declaredStops < len(d.deaths[i]) {
-			d.t.Errorf("%s: %d gaps for %d deaths: %v", delivered.agent, declaredStops, len(d.deaths[i]), delivered.gaps)
+		for _, dead := range d.deaths[i] {
+			if !declaresStop(delivered, dead) {
+				d.t.Errorf("%s: no gap for the death at %s: %v", delivered.agent, clockOf(dead.from.UnixMilli()), delivered.gaps)
+			}
 		}
 	}
 }
 
-func countGaps(gaps []declared, reason string) int {
-	n := 0
-	for _, g := range gaps {
-		if g.reason == reason {
-			n++
-		}
-	}
-	return n
+// declaresStop says whether a gap is for a death. One gap may be for two, where the second hit the agent before
+// it had begun.
+func declaresStop(d *delivery, dead death) bool {
+	return slices.ContainsFunc(d.gaps, func(g declared) bool { return g.reason == "unclean_stop" && g.around(dead) })
+}
+
+// around says whether the gap begins before a death, or a moment after it was decided on, and ends after it.
+func (d declared) around(dead death) bool {
+	return d.from <= dead.from.UnixMilli()+1000 && d.to >= dead.from.UnixMilli()
 }
 
 // explains says whether one of the agent's deaths is the cause of a gap.
@@ -173,7 +177,7 @@ func (d *striker) explains(agent int, g declared) bool {
 		near := g.from >= dead.from.Add(-gapSlack).UnixMilli() && g.to <= dead.to.Add(gapSlack).UnixMilli()
 		switch g.reason {
 		case "unclean_stop":
-			if near && g.from <= dead.from.UnixMilli()+1000 && g.to >= dead.from.UnixMilli() {
+			if near && g.around(dead) {
 				return true
 			}
 		case "corrupt":

@@ -4,6 +4,8 @@ import (
 	"fmt"
 	"os"
 	"testing"
+
+	"telltale/aggregate/engine/enginetest"
 )
 
 // TestMain turns the process into an agent of the proofs of delivery when one of those started it for that.
@@ -14,5 +16,5 @@ func TestMain(m *testing.M) {
 		}
 		return
 	}
-	m.Run()
+	enginetest.Main(m)
 }

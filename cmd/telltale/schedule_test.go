@@ -15,6 +15,7 @@ type blow struct {
 	bytes   int64         // of a cut: how many pass before it; of damage: how much of the tail
 	half    int           // of a cut: 0 towards the hub, 1 towards the agent
 	damage  string        // what is done to the spool of an agent that is dead
+	insert  bool          // waits until an insert runs
 	seed    uint64        // of the bytes that are flipped
 }
 
@@ -27,6 +28,9 @@ func (b blow) String() string {
 		text += fmt.Sprintf(" %d after %d bytes on half %d", b.agent, b.bytes, b.half)
 	default:
 		text += fmt.Sprintf(" for %v", b.lasting)
+	}
+	if b.insert {
+		text += ", in an insert"
 	}
 	if b.damage != "" {
 		text += fmt.Sprintf(", %s %d bytes of its tail", b.damage, b.bytes)
@@ -76,6 +80,7 @@ func (s *schedule) next() blow {
 		after: s.between(50*time.Millisecond, 800*time.Millisecond), kind: s.kind(), agent: s.random.IntN(s.agents),
 		lasting: s.between(50*time.Millisecond, 3*time.Second), half: s.random.IntN(2), seed: s.random.Uint64(),
 	}
+	b.insert = (b.kind == hubKill || b.kind == engineKill) && s.random.IntN(3) > 0
 	b.bytes = s.random.Int64N(300) + 1
 	if b.kind == agentKill && s.random.IntN(2) == 0 {
 		b.damage = []string{truncateSpool, flipSpool}[s.random.IntN(2)]

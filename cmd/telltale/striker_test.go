@@ -1,6 +1,7 @@
 package main
 
 import (
+	"context"
 	"fmt"
 	"math/rand/v2"
 	"os"
@@ -8,15 +9,18 @@ import (
 	"sync"
 	"syscall"
 	"time"
+
+	"github.com/ClickHouse/clickhouse-go/v2/lib/driver"
 )
 
 // striker strikes a fleet. Blows at different targets overlap; one that would hit a target which still
 // suffers from another is left out.
 type striker struct {
 	*fleet
-	proxy *proxy
-	began time.Time
-	blows sync.WaitGroup
+	proxy   *proxy
+	history driver.Conn
+	began   time.Time
+	blows   sync.WaitGroup
 
 	mu       sync.Mutex // guards what follows
 	busy     map[string]bool
@@ -32,9 +36,9 @@ type death struct {
 	damage   bool      // its spool was damaged meanwhile
 }
 
-func newStriker(f *fleet, p *proxy) *striker {
+func newStriker(f *fleet, p *proxy, history driver.Conn) *striker {
 	return &striker{
-		fleet: f, proxy: p, began: time.Now(), busy: make(map[string]bool), did: make(map[string]int), deaths: make([][]death, len(f.agents)),
+		fleet: f, proxy: p, history: history, began: time.Now(), busy: make(map[string]bool), did: make(map[string]int), deaths: make([][]death, len(f.agents)),
 	}
 }
 
@@ -159,7 +163,10 @@ func (d *striker) aim(b blow) (target string, hit func()) {
 		case pid == 0:
 			return "", nil
 		case b.kind == engineKill:
-			return "clickhouse", func() { signal(syscall.SIGKILL) }
+			return "clickhouse", func() {
+				d.awaitInsert(b)
+				signal(syscall.SIGKILL)
+			}
 		default:
 			return "clickhouse", func() { pause(signal, b.lasting) }
 		}
@@ -172,6 +179,25 @@ func (d *striker) aim(b blow) (target string, hit func()) {
 		return "link", func() { l.halves[b.half].left.Store(b.bytes) }
 	default:
 		return "link", func() { l.stalled.Store(time.Now().Add(b.lasting).UnixNano()) }
+	}
+}
+
+// awaitInsert waits for an insert to run, where the blow is to fall into one: a second or two, for the hub may have
+// nothing to store, or its ClickHouse be away.
+func (d *striker) awaitInsert(b blow) {
+	if !b.insert {
+		return
+	}
+	ctx, cancel := context.WithTimeout(context.Background(), 2*time.Second)
+	defer cancel()
+	for ; ctx.Err() == nil; time.Sleep(time.Millisecond) {
+		var table string
+		err := d.history.QueryRow(ctx, `SELECT splitByChar('-', query_id)[5] FROM system.processes WHERE startsWith(query_id, 'telltale-insert-') LIMIT 1`).Scan(&table)
+		if err == nil {
+			d.count("in an insert")
+			d.note("%s falls into an insert into %s", b.kind, table)
+			return
+		}
 	}
 }
 
@@ -190,6 +216,7 @@ func (d *striker) restart(p *program, b blow) {
 }
 
 func (d *striker) killHub(b blow) {
+	d.awaitInsert(b)
 	d.hub.end(syscall.SIGKILL)
 	time.Sleep(b.lasting / 2)
 	d.start(d.hub)
