@@ -5,13 +5,11 @@ import (
 	"errors"
 	"fmt"
 	"math/rand/v2"
+	"net"
 	"time"
 
 	"telltale/aggregate"
 )
-
-// killTimeout bounds KILL QUERY ... SYNC. It can wait for a client that is connected and silent.
-const killTimeout = 30 * time.Second
 
 // queryTimeout bounds our own small reads.
 const queryTimeout = 30 * time.Second
@@ -147,19 +145,29 @@ func (w *Writer) retry(ctx context.Context, f func() error) error {
 }
 
 // killInserts ends the inserts whose query id begins with prefix, and waits until they have ended.
-// An embedded server that cannot do it in time is restarted, which ends them as well.
+// An embedded server that cannot do it in time is restarted, which ends them as well: KILL QUERY can wait
+// for a client that is connected and silent, and a server that hangs takes connections and says nothing.
 func (w *Writer) killInserts(ctx context.Context, prefix string) error {
-	kill, cancel := context.WithTimeout(ctx, killTimeout)
+	kill, cancel := context.WithTimeout(ctx, w.cfg.KillTimeout)
 	defer cancel()
 	err := w.killAndCount(kill, prefix)
+	for kill.Err() == nil && isSilence(err) {
+		err = w.killAndCount(kill, prefix)
+	}
 	if err == nil || w.server == nil || !errors.Is(kill.Err(), context.DeadlineExceeded) {
 		return err
 	}
-	w.log.Warn("restarting ClickHouse, which cannot end an insert", "after", killTimeout, "error", err)
+	w.log.Warn("restarting ClickHouse, which cannot end an insert", "after", w.cfg.KillTimeout, "error", err)
 	if err := w.server.Restart(ctx); err != nil {
 		return fmt.Errorf("restart ClickHouse: %w", err)
 	}
 	return nil
+}
+
+// isSilence tells a server that does not answer from one that is away: that one comes back by itself.
+func isSilence(err error) bool {
+	var network net.Error
+	return errors.As(err, &network) && network.Timeout()
 }
 
 func (w *Writer) killAndCount(ctx context.Context, prefix string) error {

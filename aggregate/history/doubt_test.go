@@ -3,10 +3,13 @@ package history
 import (
 	"errors"
 	"fmt"
+	"log/slog"
 	"math/rand/v2"
 	"syscall"
 	"testing"
 	"time"
+
+	"github.com/ClickHouse/clickhouse-go/v2"
 
 	"telltale/aggregate/engine/enginetest"
 )
@@ -153,6 +156,29 @@ func TestAnInsertThatTimesOutIsSettled(t *testing.T) {
 	h.push("web-1", "e1", h.admit("web-1")["e1"]+1, sent)
 	waitFor(t, "the rest", func() bool { return h.writer.agentDone("web-1") })
 	s.assertExactlyOnce("web-1", "e1", sent)
+}
+
+// A server that hangs still has connections taken for it by the kernel, and never answers: on a new one that shows
+// when dialling has taken too long, well before the time for the KILL is over.
+func TestAServerThatIsSilentIsStartedAgain(t *testing.T) {
+	s := newTestStore(t)
+	conn, err := clickhouse.Open(writerOptions(s.options)) // has no connection yet
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer func() { _ = conn.Close() }()
+	server := enginetest.Engine(t)
+	silent := server.PID()
+	if err := syscall.Kill(silent, syscall.SIGSTOP); err != nil {
+		t.Fatal(err)
+	}
+	w := &Writer{cfg: Config{KillTimeout: 6 * time.Second}, conn: conn, server: server, log: slog.New(slog.NewTextHandler(t.Output(), nil))}
+	if err := w.killInserts(t.Context(), "none-"); err != nil {
+		t.Error(err)
+	}
+	if server.PID() == silent {
+		t.Error("the server was not started again")
+	}
 }
 
 func TestRowsOfSeveralBlocksStayInOrder(t *testing.T) {

@@ -35,6 +35,7 @@ type Config struct {
 	MinFreeBytes     int64         // with less room on ClickHouse's disk nothing more is stored; default 1 GB
 	QuarantineDir    string        // where batches go that ClickHouse cannot take; required
 	InsertTimeout    time.Duration // an insert that takes longer is in doubt; default 30 s
+	KillTimeout      time.Duration // a server that cannot end an insert in time is restarted, where it is ours; default 30 s
 
 	// Each tier's windows are dropped when they are older; defaults 14 days, 90 days, 2 years.
 	Retention10s, Retention1m, Retention1h time.Duration
@@ -84,6 +85,9 @@ func (c Config) withDefaults() Config {
 	}
 	if c.fillEvery == 0 {
 		c.fillEvery = time.Second
+	}
+	if c.KillTimeout == 0 {
+		c.KillTimeout = 30 * time.Second
 	}
 	return c
 }
