@@ -24,7 +24,7 @@ type chaosPlan struct {
 var afterChaos []func(t *testing.T, history driver.Conn)
 
 func TestChaos(t *testing.T) {
-	runChaos(t, chaosPlan{seed: 4, lasting: 40 * time.Second, agents: 20})
+	runChaos(t, chaosPlan{seed: 4, lasting: 30 * time.Second, agents: 20})
 }
 
 // runChaos has agents deliver known sequences while they, the hub, its ClickHouse, the connections between
