@@ -145,6 +145,9 @@ func (a *agent) store(p Stored) (idle bool) {
 	ack := wire.Ack{Epoch: p.Epoch, Seq: p.Seq}
 	done := 0
 	for ; done < len(e.pending) && e.pending[done].seq <= p.Seq; done++ {
+		if p.Quarantined && e.pending[done].seq == p.Seq {
+			a.quarantineLocked(&e.pending[done])
+		}
 		ack.Refused = append(ack.Refused, e.pending[done].refused...)
 		ack.Unnamed += e.pending[done].unnamed
 		a.countStoredLocked(&e.pending[done])
@@ -158,6 +161,22 @@ func (a *agent) store(p Stored) (idle bool) {
 		a.owner.acknowledge(ack)
 	}
 	return a.idleLocked()
+}
+
+// quarantineLocked makes all of a batch refused that storage cannot take.
+func (a *agent) quarantineLocked(b *pendingBatch) {
+	a.countRefusedLocked(wire.Quarantined, b.samples)
+	total := b.samples + uint64(len(b.refused)) + b.unnamed
+	ruled := b.refused
+	b.refused = make([]wire.Refused, 0, min(total, listedRefusals))
+	for i := range cap(b.refused) {
+		refused := wire.Refused{Seq: b.seq, Index: i, Reason: wire.Quarantined}
+		if len(ruled) > 0 && ruled[0].Index == i {
+			refused, ruled = ruled[0], ruled[1:]
+		}
+		b.refused = append(b.refused, refused)
+	}
+	b.samples, b.unnamed, b.ts = 0, total-uint64(len(b.refused)), 0
 }
 
 // complete says that everything of an epoch up to last is stored.

@@ -213,7 +213,7 @@ func (h *hub) store(agent, epoch string, seq uint64) {
 	}
 	h.stored[agent][epoch] = seq
 	h.mu.Unlock()
-	h.server.Stored([]Stored{{agent, epoch, seq}})
+	h.server.Stored([]Stored{{Agent: agent, Epoch: epoch, Seq: seq}})
 }
 
 // hold makes batches wait for store.

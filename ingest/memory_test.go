@@ -58,7 +58,7 @@ func BenchmarkConnection(b *testing.B) {
 		s.live = func(*Batch) {}
 	})
 	h.sink.take = func(batch *Batch) error {
-		h.server.Stored([]Stored{{batch.Agent, batch.Epoch, batch.Seq}})
+		h.server.Stored([]Stored{{Agent: batch.Agent, Epoch: batch.Epoch, Seq: batch.Seq}})
 		return nil
 	}
 	for b.Loop() {

@@ -75,7 +75,7 @@ func newMetrics(r prometheus.Registerer) *metrics {
 		}),
 
 		frames:   vector("frames_total", "type", "Frames from agents."),
-		refused:  vector("refused_samples_total", "reason", "Samples refused by rule."),
+		refused:  vector("refused_samples_total", "reason", "Samples refused by rule, or because storage cannot take their batch."),
 		closed:   vector("closed_total", "code", "Connections ended, by close code; client where the agent ended it."),
 		rejected: vector("rejected_total", "reason", "Requests turned away before they became a WebSocket."),
 	}

@@ -41,6 +41,10 @@ type Stored struct {
 	Agent string
 	Epoch string
 	Seq   uint64
+
+	// Quarantined says that the batch Seq is not stored but set aside, because storage
+	// cannot take it, and counts as passed.
+	Quarantined bool
 }
 
 // Sink takes what passes the door. All methods are called from many goroutines.

@@ -76,13 +76,17 @@ func (a *agent) countTaken(samples uint64, refused map[wire.Reason]int) {
 	}
 	a.mu.Lock()
 	defer a.mu.Unlock()
+	for reason, n := range refused {
+		a.countRefusedLocked(reason, uint64(n))
+	}
+}
+
+func (a *agent) countRefusedLocked(reason wire.Reason, samples uint64) {
 	if a.tally.Refused == nil {
 		a.tally.Refused = make(map[wire.Reason]uint64)
 	}
-	for reason, n := range refused {
-		a.tally.Refused[reason] += uint64(n)
-		a.metrics.refusedReason[reason].Add(float64(n))
-	}
+	a.tally.Refused[reason] += samples
+	a.metrics.refusedReason[reason].Add(float64(samples))
 }
 
 func (a *agent) countGap(g *Gap) {

@@ -48,7 +48,7 @@ func BenchmarkBatch(b *testing.B) {
 				if err := s.handle(frame); err != nil {
 					b.Fatal(err)
 				}
-				s.server.Stored([]Stored{{"a", "e", batch.Seq}})
+				s.server.Stored([]Stored{{Agent: "a", Epoch: "e", Seq: batch.Seq}})
 			}
 			b.ReportMetric(float64(b.Elapsed().Nanoseconds())/float64(b.N*series), "ns/sample")
 		})

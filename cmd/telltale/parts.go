@@ -105,7 +105,7 @@ func (h *hub) openTelemetry(context.Context) error {
 	h.writer, err = history.NewWriter(h.options, server, registry, func(stored []aggregate.Progress) {
 		acks := make([]ingest.Stored, len(stored))
 		for i, p := range stored {
-			acks[i] = ingest.Stored{Agent: p.Agent, Epoch: p.Epoch, Seq: p.Seq}
+			acks[i] = ingest.Stored(p)
 		}
 		h.door.Stored(acks)
 	}, history.Config{

@@ -88,7 +88,7 @@ func (a *Agent) collect(ctx context.Context, c *client) {
 		}
 		// The spool keeps the samples, so each tick has memory of its own.
 		samples := collector.Collect(time.Now(), make([]wire.Sample, 0, expected))
-		samples = own.collect(time.Now(), c.spool.Stats(), samples)
+		samples = own.collect(time.Now(), c.spool.Stats(), c.refused.Load(), samples)
 		expected = len(samples)
 		c.spool.Add(samples)
 		if wait = untilTick(time.Now(), interval, a.config.Agent.ID); wait < interval/4 {

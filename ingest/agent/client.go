@@ -18,6 +18,7 @@ type client struct {
 	spool     *spool.Spool
 	intervals chan time.Duration // capacity 1: the newest wish of the hub
 	interval  atomic.Int64       // the one in force, as a time.Duration
+	refused   atomic.Uint64      // samples that the hub did not take
 	log       *slog.Logger
 }
 

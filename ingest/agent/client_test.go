@@ -26,6 +26,29 @@ func TestDelivers(t *testing.T) {
 	}
 }
 
+// What the hub sets aside is passed, and counted.
+func TestCountsWhatIsRefused(t *testing.T) {
+	h := startHub(t)
+	s := start(t, h.config("a"))
+	s.feed(3)
+	s.awaitEmpty()
+	h.storage.set(func(s *storage) { s.poisoned = true })
+	s.feed(2)
+	s.awaitEmpty()
+	if got := s.refused.Load(); got != 2 {
+		t.Errorf("%d samples counted as refused, want 2", got)
+	}
+	expectOnce(t, h.storage.all(), 3)
+	var own ownMetrics
+	for _, want := range []float64{2, 0} { // a counter's sample is the increase
+		for _, sample := range own.collect(time.Now(), s.spool.Stats(), s.refused.Load(), nil) {
+			if sample.Series == &refusedTotal && sample.Value != want {
+				t.Errorf("the metric says %v, want %v", sample.Value, want)
+			}
+		}
+	}
+}
+
 // The window of the hub: no more is sent than it grants.
 func TestKeepsToTheWindow(t *testing.T) {
 	h := startHub(t)

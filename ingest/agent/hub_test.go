@@ -56,6 +56,7 @@ type storage struct {
 	fill     float64
 	holding  bool
 	full     bool
+	poisoned bool // what is stored is set aside instead
 	families []wire.Series
 }
 
@@ -129,11 +130,11 @@ func (s *storage) storeLocked() {
 		}
 		s.stored[b.Agent][b.Epoch] = b.Seq
 		for i, v := range b.Value {
-			if b.Series[i] != ownSeries {
+			if b.Series[i] != ownSeries && !s.poisoned {
 				s.values = append(s.values, v)
 			}
 		}
-		s.server.Stored([]ingest.Stored{{Agent: b.Agent, Epoch: b.Epoch, Seq: b.Seq}})
+		s.server.Stored([]ingest.Stored{{Agent: b.Agent, Epoch: b.Epoch, Seq: b.Seq, Quarantined: s.poisoned}})
 	}
 	s.waiting = nil
 }

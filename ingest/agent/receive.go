@@ -101,9 +101,10 @@ func (s *session) acknowledged(a *wire.Ack) {
 	if before, ok := s.acked[a.Epoch]; ok {
 		s.acked[a.Epoch] = max(before, a.Seq)
 	}
+	s.refused.Add(uint64(len(a.Refused)) + a.Unnamed)
 	for _, r := range a.Refused { // once per reason and connection: it may go on for ever
-		if !s.refused[r.Reason] {
-			s.refused[r.Reason] = true
+		if !s.logged[r.Reason] {
+			s.logged[r.Reason] = true
 			s.log.Warn("the hub refuses samples", "reason", r.Reason, "seq", r.Seq, "index", r.Index)
 		}
 	}

@@ -40,7 +40,7 @@ type session struct {
 	due      time.Time                // of the next batch of the backlog
 	pace     *time.Timer              // fires then
 
-	refused map[wire.Reason]bool // reasons that were logged
+	logged  map[wire.Reason]bool // reasons of refusals
 	frames  chan wire.Frame
 	readEnd chan error
 	quit    chan struct{}
@@ -62,7 +62,7 @@ func (c *client) connect(soft, hard context.Context) (welcomed bool, err error) 
 	s := &session{
 		client: c, conn: conn, decoder: wire.NewDecoder(wire.DefaultLimits()),
 		cursors: make(map[string]*spool.Cursor), acked: make(map[string]uint64), pace: time.NewTimer(time.Hour),
-		refused: make(map[wire.Reason]bool), frames: make(chan wire.Frame), readEnd: make(chan error, 1), quit: make(chan struct{}),
+		logged: make(map[wire.Reason]bool), frames: make(chan wire.Frame), readEnd: make(chan error, 1), quit: make(chan struct{}),
 	}
 	cut := context.AfterFunc(hard, func() { _ = conn.Close() })
 	defer cut()

@@ -31,7 +31,8 @@ func DefaultLimits() Limits {
 // Reason says why a sample was refused.
 type Reason string
 
-// The reasons for which a sample is refused. The rest of its batch is stored.
+// The reasons for which a sample is refused. The rest of its batch is stored, but of one
+// that is quarantined.
 const (
 	TooOld        Reason = "too_old"         // older than raw retention
 	TooNew        Reason = "too_new"         // more than a minute ahead of the hub's clock
@@ -45,12 +46,13 @@ const (
 	ReservedLabel Reason = "reserved_label"  // the sample sets the label "agent" itself
 	KindConflict  Reason = "kind_conflict"   // the series is known with another kind
 	SeriesLimit   Reason = "series_limit"    // the hub holds as many series as it may
+	Quarantined   Reason = "quarantined"     // storage cannot take the batch; the hub has set it aside, whole
 )
 
 // Reasons lists every reason, in the order of the binary form: the first is number 1.
 var Reasons = []Reason{
 	TooOld, TooNew, NotFinite, BadValue, BadMetric, BadLabel, TooManyLabels,
-	LabelTooLong, InvalidUTF8, ReservedLabel, KindConflict, SeriesLimit,
+	LabelTooLong, InvalidUTF8, ReservedLabel, KindConflict, SeriesLimit, Quarantined,
 }
 
 // Error makes a reason the error with which a hub's store turns a series away.
