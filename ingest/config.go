@@ -23,7 +23,7 @@ type Config struct {
 	PingEvery    time.Duration
 	IdleTimeout  time.Duration // without a frame or a pong; several pings long
 	WriteTimeout time.Duration // of one write; a client that reads nothing lasts as long
-	RetryAfter   time.Duration // when an agent turned away for load may come back, at least
+	RetryAfter   time.Duration // when an agent turned away for load may come back, or storage is asked again, at least
 
 	// StallTimeout is how long a connection is not read because its window is full. After
 	// it, its batches are shown and not stored.
@@ -36,6 +36,10 @@ type Config struct {
 	// ResumeTimeout is how long, after live-only, an agent may go on with batches whose
 	// predecessors are not stored, before it is closed so that it begins where it must.
 	ResumeTimeout time.Duration
+
+	// AdmitTimeout is how long an agent's welcome waits for storage to say how far it has
+	// the agent's epochs. After it, the agent is live-only until storage says so.
+	AdmitTimeout time.Duration
 
 	// AdmissionRate is how many agents may connect per second, and at once.
 	AdmissionRate int
@@ -55,6 +59,7 @@ func DefaultConfig() Config {
 		LiveOnlyTime: 10 * time.Second,
 
 		ResumeTimeout: 30 * time.Second,
+		AdmitTimeout:  5 * time.Second,
 		AdmissionRate: 500,
 	}
 }
@@ -64,7 +69,7 @@ func (c *Config) Validate() error {
 	for name, d := range map[string]time.Duration{
 		"Retention": c.Retention, "HelloTimeout": c.HelloTimeout, "PingEvery": c.PingEvery,
 		"WriteTimeout": c.WriteTimeout, "StallTimeout": c.StallTimeout, "RetryAfter": c.RetryAfter,
-		"LiveOnlyTime": c.LiveOnlyTime, "ResumeTimeout": c.ResumeTimeout,
+		"LiveOnlyTime": c.LiveOnlyTime, "ResumeTimeout": c.ResumeTimeout, "AdmitTimeout": c.AdmitTimeout,
 	} {
 		if d <= 0 {
 			return fmt.Errorf("ingest config: %s is %v, it must be positive", name, d)

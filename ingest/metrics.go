@@ -23,6 +23,7 @@ type metrics struct {
 	gapSamples      prometheus.Counter
 	full            prometheus.Counter
 	stalls          prometheus.Counter
+	unanswered      prometheus.Counter
 	duplicateAgents prometheus.Counter
 	panics          prometheus.Counter
 
@@ -66,7 +67,9 @@ func newMetrics(r prometheus.Registerer) *metrics {
 		duplicateAgents: counter("duplicate_agents_total", "Times two machines with one agent id were found, and told."),
 		full:            counter("full_total", "Batches for which the bound on unstored samples left no room."),
 
-		stalls: counter("stalls_total", "Times a connection was not read because too many of its batches were in flight."),
+		stalls:     counter("stalls_total", "Times a connection was not read because too many of its batches were in flight."),
+		unanswered: counter("unanswered_welcomes_total", "Agents welcomed live-only because storage could not say yet how far it has them."),
+
 		panics: counter("panics_total", "Connections that ended in a defect of the hub; the log has each."),
 
 		lag: f.NewHistogram(prometheus.HistogramOpts{

@@ -35,23 +35,32 @@ func window(limit int, fill float64) int {
 
 // pace is what an agent was told to keep to.
 type pace struct {
-	mu       sync.Mutex // guards what follows; taken before outbox.mu
-	told     wire.Slow
-	widened  time.Time // when told last allowed more
-	noRoom   bool      // live-only for this agent's own sake
-	noRoomAt time.Time
-	lifts    int       // how often live-only was lifted
-	lifted   time.Time // when it was, last
-	over     bool
+	mu         sync.Mutex // guards what follows; taken before outbox.mu
+	told       wire.Slow
+	widened    time.Time // when told last allowed more
+	unanswered bool      // live-only because storage has not said how far it has the agent
+	noRoom     bool      // live-only for this agent's own sake
+	noRoomAt   time.Time
+	lifts      int       // how often live-only was lifted
+	lifted     time.Time // when it was, last
+	over       bool
 }
 
-// begin returns the window for the welcome.
-func (p *pace) begin(limit int, fill float64) int {
+// beginPace returns what the welcome says.
+func (s *session) beginPace(unanswered bool) wire.Slow {
+	fill := s.server.sink.Fill()
+	p := &s.pace
 	p.mu.Lock()
 	defer p.mu.Unlock()
-	p.told.MaxInFlight = min(firstWindow, window(limit, fill))
-	p.widened = time.Now()
-	return p.told.MaxInFlight
+	p.unanswered, p.widened = unanswered, time.Now()
+	p.told = wire.Slow{
+		MaxInFlight: min(firstWindow, window(s.server.config.Limits.MaxInFlight, fill)),
+		LiveOnly:    unanswered || s.server.liveOnly.Load(),
+	}
+	if p.told.LiveOnly {
+		s.server.metrics.liveOnlyAgents.Inc()
+	}
+	return p.told
 }
 
 // keepPace tells the agent how much it may have in flight, and whether it is stored, where
@@ -66,7 +75,7 @@ func (s *session) keepPace() wire.Slow {
 		p.noRoom = false
 	}
 	// Read under the lock: else a change could be overtaken by the one before it.
-	slow := wire.Slow{MaxInFlight: p.nextWindow(config.Limits.MaxInFlight, fill, now), LiveOnly: p.noRoom || s.server.liveOnly.Load()}
+	slow := wire.Slow{MaxInFlight: p.nextWindow(config.Limits.MaxInFlight, fill, now), LiveOnly: p.unanswered || p.noRoom || s.server.liveOnly.Load()}
 	if p.told.LiveOnly && !slow.LiveOnly { // everybody begins to send what is held
 		slow.MaxInFlight = min(slow.MaxInFlight, firstWindow)
 		p.widened = now
@@ -115,6 +124,13 @@ func (s *session) noRoom() {
 	if !p.told.LiveOnly && !p.over {
 		p.tellLocked(s, wire.Slow{MaxInFlight: p.told.MaxInFlight, LiveOnly: true}, p.noRoomAt)
 	}
+}
+
+// answered says that storage has the agent's epochs in hand.
+func (p *pace) answered() {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	p.unanswered = false
 }
 
 // end forgets a session that is over.

@@ -27,9 +27,9 @@ func TestLiveOnly(t *testing.T) {
 	if st := h.status("a"); !st.LiveOnly || st.LiveOnly && st.Tally.LiveOnly != 4 || st.InFlight != 0 || h.counter("live_only_agents") != 1 {
 		t.Errorf("status %+v", st)
 	}
-	late := h.welcomed("late", "e")
-	if slow := expect[*wire.Slow](late); !slow.LiveOnly {
-		t.Errorf("a new connection is told %+v", slow)
+	late := h.agent("late", "e")
+	if w := expect[*wire.Welcome](late); !w.LiveOnly || w.Epochs["e"] != 0 || len(w.Epochs) != 1 {
+		t.Errorf("a new connection is told %+v", w)
 	}
 
 	h.server.SetLiveOnly(false)

@@ -2,12 +2,8 @@ package ingest
 
 import (
 	"bytes"
-	"fmt"
 	"io"
-	"math/rand/v2"
-	"net"
 	"sync"
-	"time"
 
 	"github.com/fasthttp/websocket"
 
@@ -114,116 +110,5 @@ func (s *session) handle(frame wire.Frame) error {
 		return wire.Closef(wire.BadFrame, "a second hello")
 	default:
 		return wire.Closef(wire.BadFrame, "a %T frame is the hub's to send", frame)
-	}
-}
-
-// greet checks the hello, waits until the agent is this session's alone, and welcomes it.
-func (s *session) greet(hello *wire.Hello) error {
-	s.server.metrics.frames.WithLabelValues("hello").Inc()
-	if err := s.authenticate(hello.Token); err != nil {
-		return err
-	}
-	if err := s.server.config.Limits.CheckHello(hello); err != nil {
-		return err
-	}
-	if err := s.clock.compare(hello.Time); err != nil {
-		return err
-	}
-	s.identity = hello.Epochs
-	if len(hello.Epochs) == 0 {
-		s.own = randomID()
-		hello.Epochs = []string{s.own}
-		s.identity = []string{remoteHost(s.conn.RemoteAddr())}
-	}
-	if s.interval = hello.Interval; s.interval <= 0 {
-		s.interval = time.Second
-	}
-	s.greeted, s.labels = true, hello.Agent.Labels
-	if err := s.takeOver(hello.Agent.ID); err != nil {
-		return err
-	}
-	stored, err := s.server.sink.Admit(s.ending, hello.Agent)
-	if err != nil {
-		s.log().Warn("cannot admit an agent", "error", err)
-		return s.overloaded("storage is not ready")
-	}
-	progress, ours := s.agent.welcome(s, hello.Epochs, stored)
-	if !ours {
-		return wire.Closef(wire.TakenOver, "a newer connection of agent %q", s.agent.id)
-	}
-	for name, seq := range progress {
-		s.epochs[name] = &sequence{base: seq, next: seq + 1}
-	}
-	limits := s.server.config.Limits
-	limits.MaxInFlight = s.pace.begin(limits.MaxInFlight, s.server.sink.Fill())
-	s.out.open(s, &wire.Welcome{Session: s.id, Epochs: progress, ServerTime: time.Now().UnixMilli(), Limits: limits})
-	s.keepPace()
-	s.log().Debug("agent connected", "epochs", len(progress), "interval", s.interval, "clock_offset", s.clock.offset())
-	return nil
-}
-
-// takeOver waits until the agent is this session's alone.
-func (s *session) takeOver(id string) error {
-	a, before, duplicate := s.server.directory.claim(id, s)
-	s.agent = a
-	if before == nil {
-		return nil
-	}
-	cause := wire.Closef(wire.TakenOver, "a newer connection of agent %q; two machines with one id take over from each other for ever", id)
-	if duplicate {
-		cause = wire.Closef(wire.DuplicateAgent, "two machines have the agent id %q and take over from each other: give one of them another", id)
-		cause.RetryAfter = duplicateRetry
-		s.server.metrics.duplicateAgents.Inc()
-		before.send(&wire.Notice{Level: "error", Text: cause.Message})
-		s.log().Warn("two machines have one agent id", "other", before.conn.RemoteAddr().String())
-	}
-	before.close(cause)
-	<-before.readDone
-	if duplicate {
-		return cause
-	}
-	return nil
-}
-
-// duplicateRetry is when each of two machines with one id may come back.
-const duplicateRetry = 2 * time.Minute
-
-// remoteHost is the address without the port, which changes with each connection.
-func remoteHost(address net.Addr) string {
-	host, _, err := net.SplitHostPort(address.String())
-	if err != nil {
-		return address.String()
-	}
-	return host
-}
-
-// authenticate checks the hello's token, unless the header brought one.
-func (s *session) authenticate(token string) error {
-	if s.token() != "" {
-		return nil
-	}
-	if token == "" {
-		return wire.Closef(wire.Unauthorized, "no token: send it in hello or as 'Authorization: Bearer'")
-	}
-	id, ok, err := s.server.tokens.Agent(s.ending, token)
-	if err != nil {
-		s.log().Warn("cannot look up an agent token", "error", err)
-		return s.overloaded("tokens cannot be checked now")
-	}
-	if !ok {
-		return wire.Closef(wire.Unauthorized, "unknown agent token: make one with 'telltale token create'")
-	}
-	if !s.server.trust(s, id) {
-		return revoked()
-	}
-	return nil
-}
-
-// overloaded tells agents to come back, each at another time: they all hear it at once.
-func (s *session) overloaded(why string) *wire.CloseError {
-	retry := s.server.config.RetryAfter
-	retry += rand.N(retry).Truncate(time.Millisecond)
-	return &wire.CloseError{
-		Code: wire.Overloaded, Message: fmt.Sprintf("%s: come back in %v", why, retry), RetryAfter: retry,
 	}
 }

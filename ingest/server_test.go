@@ -349,13 +349,6 @@ func TestInFlightLimit(t *testing.T) {
 	h.store("a", "e", 6)
 }
 
-func TestNotAdmitted(t *testing.T) {
-	h := startHub(t, func(_ *Config, s *fakeSink) {
-		s.admit = func(context.Context, wire.Agent) (map[string]uint64, error) { return nil, errors.New("no storage") }
-	})
-	h.expectClose(h.agent("a"), wire.Overloaded, "storage is not ready: come back in ")
-}
-
 func TestCloseWaitsForWhatIsPending(t *testing.T) {
 	h := startHub(t)
 	h.hold()

@@ -49,6 +49,7 @@ type session struct {
 	draining  chan struct{}   // closed: take nothing more, end when nothing is pending
 	ending    context.Context // done: end now, cause says why
 	readDone  chan struct{}   // closed: nothing more will be taken
+	asking    sync.WaitGroup  // the goroutine of answerLater
 
 	mu      sync.Mutex // guards what follows
 	tokenID string
@@ -112,6 +113,7 @@ func (s *session) run(token string, offered bool) {
 // end releases everything, in the order in which others wait for it.
 func (s *session) end() {
 	s.close(wire.Closef(wire.Overloaded, "internal error")) // only where run panicked
+	s.asking.Wait()
 	close(s.readDone)
 	s.out.shut()
 	if s.agent != nil {

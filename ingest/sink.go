@@ -53,8 +53,9 @@ type Sink interface {
 	// wire.Reason refuses the samples of the series; any other closes the connection.
 	Series(s wire.Series) (uint64, error)
 
-	// Admit says how far each epoch of the agent is stored. It may take as long as a
-	// query; an error means that the agent cannot be admitted now.
+	// Admit says how far each epoch of the agent is stored, and takes batches of the agent
+	// from then on. It may take as long as a query; an error means that storage cannot
+	// answer yet, and is asked again.
 	Admit(ctx context.Context, a wire.Agent) (map[string]uint64, error)
 
 	// Take accepts a batch for storing; Server.Stored is called once it is stored. ErrFull

@@ -75,7 +75,7 @@ func unconnected(b *testing.B) *session {
 		interval: time.Second, epochs: map[string]*sequence{"e": {next: 1}},
 	}
 	s.agent, _, _ = server.directory.claim("a", s)
-	s.pace.begin(config.Limits.MaxInFlight, 0)
+	s.beginPace(false)
 	s.agent.welcome(s, []string{"e"}, nil)
 	return s
 }

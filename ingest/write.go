@@ -131,13 +131,13 @@ func (o *outbox) take() (frames []wire.Frame, ping, text bool) {
 		return nil, false, o.text
 	}
 	frames, o.frames = o.frames, nil
+	for i := range o.acks { // before the end of live-only, after which the agent begins where they say
+		ack := o.acks[i]
+		frames = append(frames, &ack)
+	}
 	for i := range o.slows {
 		slow := o.slows[i]
 		frames = append(frames, &slow)
-	}
-	for i := range o.acks {
-		ack := o.acks[i]
-		frames = append(frames, &ack)
 	}
 	ping = o.due
 	o.slows, o.acks, o.due = o.slows[:0], o.acks[:0], false

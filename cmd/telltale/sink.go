@@ -38,7 +38,7 @@ func (s *sink) Series(d wire.Series) (uint64, error) {
 	return 0, wire.SeriesLimit
 }
 
-// Admit asks storage how far it has the agent's epochs.
+// Admit asks storage how far it has the agent's epochs, and makes it known to storage.
 func (s *sink) Admit(ctx context.Context, a wire.Agent) (map[string]uint64, error) {
 	return s.writer.Admit(ctx, a.ID, labelMap(a.Labels), labelMap(a.Attributes))
 }

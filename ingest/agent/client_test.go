@@ -302,6 +302,39 @@ func TestHubThatOnlyShows(t *testing.T) {
 	expectOnce(t, h.storage.live, int(s.last))
 }
 
+// A hub whose storage is away when it starts: what comes is shown at once, and stored once
+// when storage is back.
+func TestHubThatCannotAnswer(t *testing.T) {
+	h := startHub(t)
+	s := start(t, h.config("a"))
+	s.feed(3)
+	s.awaitEmpty()
+	h.storage.set(func(s *storage) { s.holding = true })
+	s.feed(4) // taken, and stored by the hub's end, of which the agent does not hear
+	eventually(t, "taking", func() bool { return h.storage.taken() == 4 })
+	h.storage.set(func(s *storage) { s.storeUnheard(); s.away = true })
+	h.stop()
+	before := h.storage.shown()
+	s.feed(20)
+	h.start()
+	eventually(t, "being shown", func() bool { // what was held is not fresh, and waits
+		s.feed(1)
+		time.Sleep(10 * time.Millisecond)
+		return h.storage.shown() > before
+	})
+	for range 20 {
+		shown := h.storage.shown()
+		s.feed(1)
+		eventually(t, "being shown", func() bool { return h.storage.shown() > shown })
+	}
+	if got := len(h.storage.all()); got != 7 {
+		t.Fatalf("%d stored, want the 7 of the hub before", got)
+	}
+	h.storage.set(func(s *storage) { s.away, s.holding = false, false })
+	s.awaitEmpty()
+	expectOnce(t, h.storage.all(), int(s.last))
+}
+
 func TestWrongToken(t *testing.T) {
 	h := startHub(t)
 	config := h.config("a")

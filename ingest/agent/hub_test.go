@@ -56,6 +56,7 @@ type storage struct {
 	fill     float64
 	holding  bool
 	full     bool
+	away     bool // cannot say what is stored
 	poisoned bool // what is stored is set aside instead
 	families []wire.Series
 }
@@ -76,6 +77,9 @@ func (s *storage) Series(d wire.Series) (uint64, error) {
 func (s *storage) Admit(_ context.Context, a wire.Agent) (map[string]uint64, error) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
+	if s.away {
+		return nil, errors.New("the storage is away")
+	}
 	progress := make(map[string]uint64)
 	for epoch, seq := range s.stored[a.ID] {
 		progress[epoch] = seq
@@ -139,6 +143,19 @@ func (s *storage) storeLocked() {
 	s.waiting = nil
 }
 
+// storeUnheard stores all that waits, and the hub ends before it can say so.
+func (s *storage) storeUnheard() {
+	for _, b := range s.waiting {
+		s.stored[b.Agent][b.Epoch] = b.Seq
+		for i, v := range b.Value {
+			if b.Series[i] != ownSeries {
+				s.values = append(s.values, v)
+			}
+		}
+	}
+	s.waiting = nil
+}
+
 // set changes the storage's behaviour; letting go stores all that waits.
 func (s *storage) set(change func(*storage)) {
 	s.mu.Lock()
@@ -193,7 +210,7 @@ func startHub(t testing.TB) *testHub {
 func (h *testHub) start() {
 	h.t.Helper()
 	config := ingest.DefaultConfig()
-	config.LiveOnlyTime = 100 * time.Millisecond
+	config.LiveOnlyTime, config.RetryAfter = 100*time.Millisecond, 50*time.Millisecond
 	server, err := ingest.New(config, h.storage, tokens{}, prometheus.NewRegistry(), testLog(h.t).With("end", "hub"))
 	if err != nil {
 		h.t.Fatal(err)

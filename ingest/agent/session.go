@@ -133,17 +133,21 @@ func (s *session) greet() error {
 	if !ok {
 		return wire.Closef(wire.BadFrame, "the hub answered hello with %T", frame)
 	}
-	s.limits, s.window = welcome.Limits, max(welcome.Limits.MaxInFlight, 1)
+	s.limits, s.window, s.liveOnly = welcome.Limits, max(welcome.Limits.MaxInFlight, 1), welcome.LiveOnly
 	remembered := s.limits
 	remembered.SeriesPerConnection = min(remembered.SeriesPerConnection, rememberedSeries)
 	s.encoder = wire.NewEncoder(remembered)
 	s.spool.Resume(welcome.Epochs)
 	for _, epoch := range epochs {
-		s.acked[epoch] = welcome.Epochs[epoch]
-		s.cursors[epoch] = s.spool.Cursor(epoch, s.acked[epoch])
+		stored, answered := welcome.Epochs[epoch]
+		s.acked[epoch] = stored
+		if !answered { // an ack will tell; until then it is shown only, so what was acknowledged before is left out
+			stored = s.spool.Acknowledged(epoch)
+		}
+		s.cursors[epoch] = s.spool.Cursor(epoch, stored)
 	}
 	s.fresh = epochs[len(epochs)-1]
-	s.log.Info("connected to the hub", "session", welcome.Session, "epochs", len(epochs), "waiting_batches", s.spool.Stats().Batches)
+	s.log.Info("connected to the hub", "session", welcome.Session, "epochs", len(epochs), "live_only", s.liveOnly, "waiting_batches", s.spool.Stats().Batches)
 	if s.spool.Waiting(s.fresh) > burst {
 		return s.refresh()
 	}

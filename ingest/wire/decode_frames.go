@@ -57,6 +57,10 @@ func (d *Decoder) welcomeField(w *Welcome, fc *easyproto.FieldContext) bool {
 			return ok
 		})
 		return ok && err == nil
+	case 5:
+		var ok bool
+		w.LiveOnly, ok = fc.Bool()
+		return ok
 	}
 	return text(fc, 1, &w.Session) && clock(fc, 3, &w.ServerTime)
 }

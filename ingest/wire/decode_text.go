@@ -31,7 +31,7 @@ func (d *Decoder) Text(message []byte) (Frame, error) {
 		})
 	case "welcome":
 		return decodeText(message, func(t *textWelcome) Frame {
-			return &Welcome{t.Session, t.Epochs, t.ServerTime, Limits(t.Limits)}
+			return &Welcome{t.Session, t.Epochs, t.ServerTime, Limits(t.Limits), t.LiveOnly}
 		})
 	case "batch":
 		return d.textBatch(message)

@@ -33,6 +33,9 @@ func marshalWelcome(mm *easyproto.MessageMarshaler, w *Welcome) {
 	for i, limit := range w.Limits.fields() {
 		l.AppendUint64(uint32(i+1), uint64(*limit))
 	}
+	if w.LiveOnly {
+		mm.AppendBool(5, true)
+	}
 }
 
 func marshalSeries(mm *easyproto.MessageMarshaler, s *Series) {

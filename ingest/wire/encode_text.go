@@ -41,7 +41,7 @@ func textForm(f Frame) any {
 		agent := textAgent{ID: f.Agent.ID, Labels: f.Agent.Labels, Attributes: f.Agent.Attributes}
 		return textHello{kind, f.Token, agent, f.Epochs, milliseconds(f.Interval), f.Time}
 	case *Welcome:
-		return textWelcome{kind, f.Session, f.Epochs, f.ServerTime, textLimits(f.Limits)}
+		return textWelcome{kind, f.Session, f.Epochs, f.ServerTime, textLimits(f.Limits), f.LiveOnly}
 	case *Batch:
 		return textBatch{kind, f.Epoch, f.Seq, textSamples(f.Samples)}
 	case *Ack:

@@ -21,6 +21,7 @@ type Welcome struct {
 	Epochs     map[string]uint64 // how far each epoch is stored; sending goes on from there
 	ServerTime int64             // the hub's clock in milliseconds since the Unix epoch
 	Limits     Limits
+	LiveOnly   bool // as in Slow; of epochs that are missing in Epochs, an ack before its end tells
 }
 
 // Batch is the samples of one tick as the sending side holds them.

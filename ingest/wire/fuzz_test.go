@@ -49,6 +49,7 @@ func seeds() []Frame {
 		&Gap{Epoch: "e", Seq: 3, ToSeq: 4, Reason: "r"},
 		&Ack{Epoch: "e", Seq: 4, Refused: []Refused{{4, 1, TooOld}}},
 		&Welcome{Epochs: map[string]uint64{"e": 1}, Limits: DefaultLimits()},
+		&Welcome{Limits: DefaultLimits(), LiveOnly: true},
 		&Slow{MaxInFlight: 1},
 	}
 }

@@ -31,6 +31,7 @@ type textWelcome struct {
 	Epochs     map[string]uint64 `json:"epochs"`
 	ServerTime int64             `json:"server_time"`
 	Limits     textLimits        `json:"limits"`
+	LiveOnly   bool              `json:"live_only,omitempty"`
 }
 
 // textLimits has the fields of Limits in the same order, so that each converts to the other.

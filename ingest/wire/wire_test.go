@@ -56,6 +56,7 @@ func TestFramesRoundTrip(t *testing.T) {
 			Interval: 5 * time.Second, Time: 1763800000100,
 		},
 		&Welcome{Session: "s", Epochs: map[string]uint64{"a1": 0, "b2": 1 << 40}, ServerTime: 1763800000123, Limits: DefaultLimits()},
+		&Welcome{Session: "s", Epochs: map[string]uint64{}, Limits: DefaultLimits(), LiveOnly: true},
 		&Ack{Epoch: "a1", Seq: 9, Refused: []Refused{{8, 3, TooOld}, {9, 0, SeriesLimit}}, Unnamed: 7},
 		&Gap{Epoch: "a1", Seq: 2, ToSeq: 9, From: 1763800000000, To: 1763800008000, Count: 80, Reason: "spool_full"},
 		&Notice{Level: "warning", Text: "änderung"},

@@ -156,6 +156,16 @@ func (s *Spool) Waiting(epoch string) uint64 {
 	return 0
 }
 
+// Acknowledged is the last seq of the epoch that any hub has acknowledged.
+func (s *Spool) Acknowledged(epoch string) uint64 {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if e := s.epochLocked(epoch); e != nil {
+		return e.acked
+	}
+	return 0
+}
+
 // Rotate opens a new epoch, so that what comes next need not wait for what is held. It
 // returns false where that is not needed, or too many epochs are held already.
 func (s *Spool) Rotate() bool {
