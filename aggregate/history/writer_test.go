@@ -28,6 +28,7 @@ type testStore struct {
 	registry *aggregate.Registry // of the running hub
 
 	quarantine string
+	fault      *fault // what befalls the running hub; nil: nothing
 }
 
 func newTestStore(t *testing.T) *testStore {
@@ -71,6 +72,9 @@ func (s *testStore) startHub(cfg Config) *hub {
 	if err != nil {
 		s.t.Fatal(err)
 	}
+	if s.fault != nil {
+		h.writer.conn = faultyConn{h.writer.conn, s.fault}
+	}
 	var ctx context.Context
 	ctx, h.kill = context.WithCancel(context.Background())
 	go func() { h.done <- h.writer.Run(ctx) }()
@@ -87,6 +91,9 @@ func (l testLog) Write(line []byte) (int, error) {
 }
 
 func (h *hub) stored(progress []aggregate.Progress) {
+	if h.fault != nil && h.fault.strike(acknowledging) != nil {
+		return // nobody hears of it
+	}
 	h.mu.Lock()
 	defer h.mu.Unlock()
 	for _, p := range progress {
