@@ -56,8 +56,11 @@ func (a *agent) welcome(s *session, epochs []string, stored map[string]uint64) (
 	progress := make(map[string]uint64, len(epochs))
 	for _, name := range epochs {
 		e := a.epochLocked(name)
-		e.stored = max(e.stored, stored[name])
-		e.taken = max(e.taken, e.stored)
+		// What is pending is for store to pass, which will hear of it: storage may know a moment before.
+		if len(e.pending) == 0 {
+			e.stored = max(e.stored, stored[name])
+			e.taken = max(e.taken, e.stored)
+		}
 		progress[name] = e.stored
 	}
 	return progress, true

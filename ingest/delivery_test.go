@@ -26,7 +26,7 @@ type courier struct {
 func (c *courier) connect() {
 	c.c = c.h.agent("a", c.epochs...)
 	w := expect[*wire.Welcome](c.c)
-	c.window, c.liveOnly = w.Limits.MaxInFlight, false
+	c.window, c.liveOnly = w.Limits.MaxInFlight, w.LiveOnly
 	for epoch, seq := range w.Epochs {
 		c.acked[epoch] = max(c.acked[epoch], seq)
 		c.sent[epoch] = seq
@@ -203,6 +203,31 @@ func deliver(t *testing.T, random *rand.Rand) {
 			t.Errorf("%s is shown twice", key)
 		}
 		shown[key] = true
+	}
+}
+
+// Storage knows that batches are stored a moment before the door hears of it. An agent that
+// connects in between must not be left with them in flight for ever.
+func TestConnectingBetweenStoredAndHeardOf(t *testing.T) {
+	h := startHub(t)
+	h.hold()
+	c := h.welcomed("a", "e")
+	c.send(one("e", 1, 1))
+	c.send(one("e", 2, 1))
+	eventually(t, "taking", func() bool { return h.status("a").InFlight == 2 })
+	h.mu.Lock()
+	h.stored["a"] = map[string]uint64{"e": 2}
+	h.mu.Unlock()
+	c = h.agent("a", "e")
+	if w := expect[*wire.Welcome](c); w.Epochs["e"] != 0 {
+		t.Errorf("welcome says %d, before the acks of what is in flight", w.Epochs["e"])
+	}
+	h.store("a", "e", 2)
+	if ack := expect[*wire.Ack](c); ack.Seq != 2 {
+		t.Errorf("ack %+v", ack)
+	}
+	if st := h.status("a"); st.InFlight != 0 || st.Stored != 2 {
+		t.Errorf("status %+v", st)
 	}
 }
 
