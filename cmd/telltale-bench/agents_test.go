@@ -250,6 +250,34 @@ func TestReconnect(t *testing.T) {
 	}
 }
 
+// After an outage the newest go first, and the rest comes beside them, not all at once.
+func TestBacklog(t *testing.T) {
+	d := startDoor(t, &door{})
+	time.AfterFunc(300*time.Millisecond, func() { d.server.SetLiveOnly(true) })
+	time.AfterFunc(1500*time.Millisecond, func() { d.server.SetLiveOnly(false) })
+	code, r, complaint := runAgents(t, d, "--duration", "2500ms")
+	if code != exitDone || r.SamplesResent == 0 || r.SamplesOutstanding != 0 || r.SamplesAcknowledged != r.SamplesSent {
+		t.Fatalf("exit code %d, figures %+v: %s", code, r, complaint)
+	}
+	for i := range 12 {
+		next := map[string]uint64{}
+		var epochs []string // in the order in which they are stored
+		for _, b := range d.of(agentID("bench", i)) {
+			if next[b.Epoch]++; b.Seq != next[b.Epoch] {
+				t.Fatalf("agent %d: seq %d of epoch %s, want %d", i, b.Seq, b.Epoch, next[b.Epoch])
+			}
+			epochs = append(epochs, b.Epoch)
+		}
+		if len(next) < 2 {
+			t.Fatalf("agent %d has sent in the epochs %v, want one more since the outage", i, next)
+		}
+		last := epochs[len(epochs)-1]
+		if old := slices.Index(epochs, last); slices.Index(epochs[old:], epochs[0]) < 0 {
+			t.Errorf("agent %d: what was fresh waited for the backlog: %v", i, epochs)
+		}
+	}
+}
+
 func TestNeverAcknowledged(t *testing.T) {
 	d := startDoor(t, &door{deaf: true})
 	code, r, complaint := runAgents(t, d, "--wait", "50ms")

@@ -35,6 +35,7 @@ type fleet struct {
 	measureFrom atomic.Int64 // microseconds since the Unix epoch: ticks from here on count in lag and late
 	first, last mark         // of the time measured
 
+	over    atomic.Bool // nothing new is made any more
 	ticking sync.WaitGroup
 	stop    context.Context // of the senders, whose lifetime is the fleet's
 	quit    context.CancelFunc
@@ -125,7 +126,7 @@ func (f *fleet) begin(ctx context.Context) {
 func (f *fleet) end() {
 	f.last = f.mark()
 	f.meter.end()
-	f.stopTicking()
+	f.over.Store(true)
 }
 
 func (f *fleet) mark() mark {

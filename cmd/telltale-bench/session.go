@@ -135,9 +135,7 @@ func (a *agent) dial(ctx context.Context) (*websocket.Conn, error) {
 
 // greet says hello and waits for the welcome.
 func (a *agent) greet(conn *websocket.Conn, decoder *wire.Decoder) (*wire.Welcome, error) {
-	a.mu.Lock()
-	hello := &wire.Hello{Agent: wire.Agent{ID: a.id}, Epochs: []string{a.epoch}, Interval: a.fleet.interval, Time: time.Now().UnixMilli()}
-	a.mu.Unlock()
+	hello := &wire.Hello{Agent: wire.Agent{ID: a.id}, Epochs: a.epochs(), Interval: a.fleet.interval, Time: time.Now().UnixMilli()}
 	if err := send(conn, wire.Binary(hello)); err != nil {
 		return nil, fmt.Errorf("saying hello: %w", err)
 	}
