@@ -21,7 +21,7 @@ export CGO_ENABLED := 0
 # One thing at a time: the tests measure and start processes, and their output should be readable.
 .NOTPARALLEL:
 .DELETE_ON_ERROR:
-.PHONY: help run test build check prove bench clean need-go need-node need-gcc need-chromium go-test web-test e2e
+.PHONY: help run test build check prove bench clean need-go need-node need-gcc need-chromium go-test fuzz web-test e2e
 
 help:
 	@echo 'make run      set up, build, start the hub and an agent for this host'
@@ -35,7 +35,7 @@ help:
 run: build
 	@.ci/run-local
 
-test: check web-test go-test e2e
+test: check web-test go-test fuzz e2e
 
 build: need-go aggregate/engine/$(INSTALLED) web/dist/index.html
 	go build -trimpath -ldflags '$(LDFLAGS)' -o bin/ ./cmd/telltale ./cmd/telltale-agent ./cmd/telltale-bench
@@ -48,6 +48,10 @@ check: need-go $(LINT) web/$(INSTALLED)
 
 go-test: build need-gcc need-chromium docs/examples/shop/$(INSTALLED)
 	CGO_ENABLED=1 go test -race -timeout 10m ./...
+
+# What reads bytes from strangers or from a disk; all other targets have their seeds run by go-test, and are fuzzed by prove.
+fuzz: need-go
+	.ci/fuzz 2s ingest
 
 web-test: web/$(INSTALLED)
 	npm test --prefix web

@@ -56,7 +56,7 @@ func BenchmarkBatch(b *testing.B) {
 }
 
 // unconnected is a welcomed session without a connection.
-func unconnected(b *testing.B) *session {
+func unconnected(b testing.TB) *session {
 	id := uint64(0)
 	sink := &fakeSink{
 		series: func(wire.Series) (uint64, error) { id++; return id, nil },

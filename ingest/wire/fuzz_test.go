@@ -5,6 +5,8 @@ import (
 	"math"
 	"reflect"
 	"testing"
+	"time"
+	"unicode/utf8"
 )
 
 // checkDecoded fails where a decoder breaks its word: an error that is no close code, or
@@ -94,6 +96,71 @@ func FuzzText(f *testing.F) {
 			checkDecoded(t, frame, err, refs)
 		}
 	})
+}
+
+// FuzzHello decodes a first message. What passes the check keeps to the limits, and means
+// the same in both forms.
+func FuzzHello(f *testing.F) {
+	hello := &Hello{
+		Token: "t", Agent: Agent{ID: "web-1", Labels: []Label{{"region", "eu"}}, Attributes: []Label{{"os.type", "linux"}, {"agent", "x"}}},
+		Epochs: []string{"3f8a", "a-b_c"}, Interval: 5 * time.Second, Time: 1763800000123,
+	}
+	text, err := Text(hello)
+	if err != nil {
+		f.Fatal(err)
+	}
+	f.Add(Binary(hello), false)
+	f.Add(text, true)
+	f.Add([]byte(`{"type":"hello","agent":{"id":"a","labels":{"a":"1","a":"2"}},"epochs":[""]}`), true)
+	f.Fuzz(func(t *testing.T, message []byte, text bool) {
+		limits := DefaultLimits()
+		hello := decodeHello(t, message, text)
+		if hello == nil || limits.CheckHello(hello) != nil {
+			return
+		}
+		if id := hello.Agent.ID; id == "" || len(id) > limits.MetricBytes || !utf8.ValidString(id) || len(hello.Epochs) > limits.Epochs {
+			t.Fatalf("accepted: %+v", hello)
+		}
+		for i, l := range hello.Agent.Labels {
+			if l.Name == AgentLabel || !isName(l.Name) || i > 0 && hello.Agent.Labels[i-1].Name >= l.Name {
+				t.Fatalf("accepted labels: %+v", hello.Agent.Labels)
+			}
+		}
+		if !utf8.ValidString(hello.Token) {
+			return // JSON has no such text
+		}
+		again, err := Text(hello)
+		if err != nil {
+			t.Fatal(err)
+		}
+		for form, got := range map[string]*Hello{"binary": decodeHello(t, Binary(hello), false), "text": decodeHello(t, again, true)} {
+			if got == nil || limits.CheckHello(got) != nil || !reflect.DeepEqual(normal(got), normal(hello)) {
+				t.Fatalf("%s: got %+v, want %+v", form, got, hello)
+			}
+		}
+	})
+}
+
+func decodeHello(t *testing.T, message []byte, text bool) *Hello {
+	d := NewDecoder(DefaultLimits())
+	decode := d.Binary
+	if text {
+		decode = d.Text
+	}
+	frame, err := decode(message)
+	checkDecoded(t, frame, err, 0)
+	hello, _ := frame.(*Hello)
+	return hello
+}
+
+// normal makes no difference between none and nil.
+func normal(h *Hello) *Hello {
+	n := *h
+	n.Agent.Labels = append([]Label{}, h.Agent.Labels...)
+	n.Agent.Attributes = append([]Label{}, h.Agent.Attributes...)
+	n.Epochs = append([]string{}, h.Epochs...)
+	n.Interval = h.Interval.Truncate(time.Millisecond)
+	return &n
 }
 
 // FuzzValues sends three values through one series' decimal state.

@@ -58,6 +58,43 @@ func FuzzSegment(f *testing.F) {
 	})
 }
 
+// Any bytes as the state file, beside a segment that is whole: opening takes up what it can,
+// and what there is of each epoch is covered once, to its end.
+func FuzzState(f *testing.F) {
+	f.Add([]byte(`{"clean":true,"epochs":[{"epoch":"e","opened":5,"acked":1,"next":4,"newest":9}]}`))
+	f.Add([]byte(`{"epochs":[{"epoch":"e","acked":0,"next":9,"losses":[{"seq":2,"to_seq":3,"reason":"corrupt"}]},{"epoch":"f","next":1}]}`))
+	f.Add([]byte(`{"epochs":[{"epoch":"../e","acked":1,"next":2,"losses":[{"seq":9,"to_seq":1}]}]}`))
+	f.Fuzz(func(t *testing.T, raw []byte) {
+		config := testConfig(t, t.TempDir())
+		if err := os.WriteFile(filepath.Join(config.Dir, stateFile), raw, 0o600); err != nil {
+			t.Fatal(err)
+		}
+		s := open(t, config)
+		ids := s.Epochs()
+		if len(ids) > MaxEpochs {
+			t.Fatalf("%d epochs are held", len(ids))
+		}
+		for _, id := range ids {
+			if wire.CheckEpoch(id) != nil {
+				t.Fatalf("no hub would take the epoch %q", id)
+			}
+			after, end := s.Acknowledged(id), s.Acknowledged(id)+s.Waiting(id)
+			cursor := s.Cursor(id, after)
+			for range 1000 {
+				frame, to := cursor.Next()
+				if frame == nil {
+					break
+				}
+				if to <= after || to > end {
+					t.Fatalf("after %d came %d, of an epoch that ends at %d", after, to, end)
+				}
+				after = to
+			}
+			cursor.Close()
+		}
+	})
+}
+
 // A host's batches: about 300 series, most of which hardly move.
 func TestBytesPerSample(t *testing.T) {
 	s := open(t, testConfig(t, t.TempDir()))
