@@ -7,6 +7,8 @@ import (
 	"io/fs"
 	"os"
 	"path/filepath"
+
+	"telltale/ingest/wire"
 )
 
 // stateFile says what the segments do not. It may lag behind: what it says to be
@@ -40,12 +42,29 @@ func readState(dir string) (*state, error) {
 	if err := json.Unmarshal(raw, &s); err != nil {
 		return nil, fmt.Errorf("reading %s: %w", stateFile, err)
 	}
-	for _, e := range s.Epochs {
-		if e.Next == 0 || e.Acked >= e.Next || e.Epoch == "" {
-			return nil, fmt.Errorf("reading %s: epoch %q is acknowledged up to %d of %d", stateFile, e.Epoch, e.Acked, e.Next)
+	for i := range s.Epochs {
+		if err := s.Epochs[i].check(); err != nil {
+			return nil, fmt.Errorf("reading %s: %w", stateFile, err)
 		}
 	}
 	return &s, nil
+}
+
+// check returns why the state cannot be right. A name that no hub takes would keep the
+// agent out for good.
+func (e *epochState) check() error {
+	if err := wire.CheckEpoch(e.Epoch); err != nil {
+		return err
+	}
+	if e.Next == 0 || e.Acked >= e.Next {
+		return fmt.Errorf("epoch %s is acknowledged up to %d of %d", e.Epoch, e.Acked, e.Next)
+	}
+	for _, l := range e.Losses {
+		if l.Seq == 0 || l.ToSeq < l.Seq || l.ToSeq >= e.Next {
+			return fmt.Errorf("epoch %s has lost %d to %d of %d", e.Epoch, l.Seq, l.ToSeq, e.Next)
+		}
+	}
+	return nil
 }
 
 // stateLocked is what is to be written.
