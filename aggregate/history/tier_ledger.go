@@ -44,16 +44,6 @@ type pending struct {
 // dirty says whether the window is recomputed once it has ended.
 func (p *pending) dirty() bool { return p.whole || len(p.late) > 0 }
 
-// touch returns the window's entry, which it makes where there is none.
-func (l *ledger) touch(window int64, block uint32) *pending {
-	p := l.windows[window]
-	if p == nil {
-		p = &pending{first: block}
-		l.windows[window] = p
-	}
-	return p
-}
-
 // spoil has the whole window recomputed.
 func (l *ledger) spoil(p *pending, now int64) {
 	l.mark(p, now)

@@ -103,6 +103,7 @@ func (h *hub) settle(c *testClock) {
 	c.advance(30 * time.Second)
 	ended := h.writer.filler.limit(c.now())
 	waitFor(h.t, "the tiers", func() bool {
+		c.advance(10 * time.Millisecond)
 		states := h.writer.TierStates()
 		return states != nil && !slices.ContainsFunc(states, func(s TierState) bool {
 			return s.Through < floorTo(ended, int64(s.Step)) || slices.ContainsFunc(s.Stale, func(r Range) bool { return r.From < s.Through })
