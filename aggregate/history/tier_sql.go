@@ -27,18 +27,15 @@ func recomputeSQL(t *tier, r Range, series []uint64) string {
 
 // fromRawSQL sums up raw. Rows of a window are inserted on its day, a minute of clock skew before, or later.
 func fromRawSQL(step int64, r Range, only string) string {
-	return fmt.Sprintf(`SELECT series, toDateTime(intDiv(toUnixTimestamp64Milli(ts), %[1]d) * %[2]d, 'UTC') AS bucket,
-			if(series IN (%[6]s), value, 0) AS bin,
-			sum(n), if(series IN (%[6]s), 0, sum(value)), if(series IN (%[6]s), 0, min(value)),
-			if(series IN (%[6]s), 0, max(value)), if(series IN (%[6]s), 0, argMax(value, (ts, value)))
+	return fmt.Sprintf(`WITH series IN (SELECT id FROM known_series WHERE kind = 'distribution') AS is_bin
+		SELECT series, toDateTime(intDiv(toUnixTimestamp64Milli(ts), %[1]d) * %[2]d, 'UTC') AS bucket, if(is_bin, value, 0) AS bin,
+			sum(n), if(is_bin, 0, sum(value)), if(is_bin, 0, min(value)), if(is_bin, 0, max(value)), if(is_bin, 0, argMax(value, (ts, value)))
 		FROM raw
-		WHERE series >= 9223372036854775808%[5]s AND day >= '%[7]s'
+		WHERE series >= 9223372036854775808%[5]s AND day >= '%[6]s'
 			AND ts >= fromUnixTimestamp64Milli(%[3]d) AND ts < fromUnixTimestamp64Milli(%[4]d)
 		GROUP BY series, bucket, bin`,
-		step, step/1000, r.From, r.To, only, distributionsSQL, time.UnixMilli(r.From-aheadMS).UTC().Format(time.DateOnly))
+		step, step/1000, r.From, r.To, only, time.UnixMilli(r.From-aheadMS).UTC().Format(time.DateOnly))
 }
-
-const distributionsSQL = "SELECT id FROM known_series WHERE kind = 'distribution'"
 
 // fromTierSQL sums up a finer tier.
 func fromTierSQL(t *tier, r Range, only string) string {
