@@ -48,6 +48,7 @@ func (a *agent) welcome(s *session, epochs []string, stored map[string]uint64) (
 		return nil, false
 	}
 	a.welcomed = true
+	a.metrics.agents.add(1)
 	for name, e := range a.epochs { // what no one is waiting for any more
 		if len(e.pending) == 0 && !slices.Contains(epochs, name) {
 			delete(a.epochs, name)
@@ -83,7 +84,6 @@ func (a *agent) enter(epochName string, first uint64, b pendingBatch, liveOnly b
 	e := a.epochLocked(epochName)
 	switch {
 	case b.seq <= e.taken:
-		a.tally.Duplicates++
 		return duplicate, e.taken
 	case liveOnly || first > e.taken+1:
 		return ahead, e.taken
@@ -92,7 +92,7 @@ func (a *agent) enter(epochName string, first uint64, b pendingBatch, liveOnly b
 	e.taken = b.seq
 	e.pending = append(e.pending, b)
 	a.inFlight++
-	a.metrics.inFlight.Inc()
+	a.metrics.inFlight.add(1)
 	return fresh, taken
 }
 
@@ -133,7 +133,7 @@ func (a *agent) withdraw(epochName string, taken uint64) {
 	e.taken = taken
 	e.pending = e.pending[:len(e.pending)-1]
 	a.inFlight--
-	a.metrics.inFlight.Dec()
+	a.metrics.inFlight.add(-1)
 }
 
 // store notes how far an epoch is stored and passes the ack on to the connection, if
@@ -157,7 +157,7 @@ func (a *agent) store(p Stored) (idle bool) {
 	}
 	e.pending = append(e.pending[:0], e.pending[done:]...)
 	a.inFlight -= done
-	a.metrics.inFlight.Sub(float64(done))
+	a.metrics.inFlight.add(-done)
 	e.stored = p.Seq
 	e.taken = max(e.taken, e.stored)
 	if a.owner != nil && a.welcomed {
@@ -210,6 +210,14 @@ func (a *agent) pending() int {
 	a.mu.Lock()
 	defer a.mu.Unlock()
 	return a.inFlight
+}
+
+// partLocked ends what the owner was welcome to.
+func (a *agent) partLocked() {
+	if a.welcomed {
+		a.welcomed = false
+		a.metrics.agents.add(-1)
+	}
 }
 
 func (a *agent) idleLocked() bool { return a.owner == nil && a.inFlight == 0 }

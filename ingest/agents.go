@@ -35,7 +35,8 @@ func (d *directory) claim(id string, s *session) (a *agent, before *session, dup
 		a.absent = false
 		d.absent--
 	}
-	before, a.owner, a.welcomed = a.owner, s, false
+	a.partLocked()
+	before, a.owner = a.owner, s
 	if before != nil {
 		duplicate = a.tookOverLocked(before.identity, s.identity, time.Now())
 	}
@@ -46,6 +47,7 @@ func (d *directory) claim(id string, s *session) (a *agent, before *session, dup
 func (d *directory) release(a *agent, s *session) {
 	a.mu.Lock()
 	if a.owner == s {
+		a.partLocked()
 		a.owner = nil
 	}
 	idle := a.idleLocked()

@@ -17,6 +17,9 @@ type Config struct {
 	// Retention is how old a sample may be.
 	Retention time.Duration
 
+	// ReservedID is the hub's own agent id, which no other agent may have. Empty: none.
+	ReservedID string
+
 	Limits wire.Limits
 
 	HelloTimeout time.Duration // from the upgrade to the hello

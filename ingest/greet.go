@@ -20,6 +20,9 @@ func (s *session) greet(hello *wire.Hello) error {
 	if err := s.server.config.Limits.CheckHello(hello); err != nil {
 		return err
 	}
+	if reserved := s.server.config.ReservedID; reserved != "" && hello.Agent.ID == reserved {
+		return wire.Closef(wire.DuplicateAgent, "the agent id %q is the hub's own: give this agent another", reserved)
+	}
 	if err := s.clock.compare(hello.Time); err != nil {
 		return err
 	}

@@ -260,7 +260,7 @@ func (h *hub) counter(name string) float64 {
 	case "closed_total":
 		return testutil.ToFloat64(m.closed.WithLabelValues(label))
 	case "refused_samples_total":
-		return testutil.ToFloat64(m.refused.WithLabelValues(label))
+		return testutil.ToFloat64(m.refused[label])
 	case "rejected_total":
 		return testutil.ToFloat64(m.rejected.WithLabelValues(label))
 	case "frames_total":
@@ -288,7 +288,7 @@ func (h *hub) counter(name string) float64 {
 	case "stored_samples_total":
 		return testutil.ToFloat64(m.stored)
 	case "gap_samples_total":
-		return testutil.ToFloat64(m.gapSamples)
+		return testutil.ToFloat64(m.gapSamples[label])
 	case "connections":
 		return testutil.ToFloat64(m.connections)
 	}

@@ -139,7 +139,7 @@ func TestTally(t *testing.T) {
 	}
 	h.store("a", "e", 1)
 	st := h.status("a")
-	if st.Received != 7 || st.Stored != 2 || st.Duplicates != 1 || st.Refused[wire.TooOld] != 1 || st.InFlight != 1 || st.Window != firstWindow {
+	if st.Received != 7 || st.Stored != 2 || st.Duplicates != 3 || st.Refused[wire.TooOld] != 1 || st.InFlight != 1 || st.Window != firstWindow {
 		t.Errorf("status %+v", st)
 	}
 	if st.Lag < 40*time.Second || st.Lag > 10*time.Minute {
@@ -148,6 +148,24 @@ func TestTally(t *testing.T) {
 	if h.counter("received_samples_total") != 7 || h.counter("stored_samples_total") != 2 || h.counter("in_flight_batches") != 1 {
 		t.Errorf("received %v, stored %v", h.counter("received_samples_total"), h.counter("stored_samples_total"))
 	}
+	totals := h.server.Totals()
+	if totals.Received != 7 || totals.Stored != 2 || totals.Duplicates != 3 || totals.Refused[string(wire.TooOld)] != 1 ||
+		totals.InFlight != 1 || totals.Connected != 1 || len(totals.Refused) != len(wire.Reasons) {
+		t.Errorf("totals %+v", totals)
+	}
+	lags := h.server.TakeLags()
+	if len(lags) != 1 || lags[0].Count != 1 || wire.BinValue(lags[0].Key) < 39 || len(h.server.TakeLags()) != 0 {
+		t.Errorf("lags %v, want one above 39 s, once", lags)
+	}
+	c.send(&wire.Gap{Epoch: "e", Seq: 3, ToSeq: 4, Count: 5, Reason: "spool_full"})
+	c.send(&wire.Gap{Epoch: "e", Seq: 5, ToSeq: 5, Reason: "any word of a client's"})
+	eventually(t, "declaring", func() bool { return h.server.Totals().Gaps["other"] == 1 })
+	if totals := h.server.Totals(); totals.Gaps["spool_full"] != 1 || totals.GapSamples["spool_full"] != 5 || totals.GapSamples["other"] != 0 {
+		t.Errorf("totals %+v", totals)
+	}
+	_ = c.conn.Close()
+	eventually(t, "nobody is connected", func() bool { return h.server.Totals().Connected == 0 })
+
 	families, err := h.registry.Gather()
 	if err != nil {
 		t.Fatal(err)
@@ -161,4 +179,14 @@ func TestTally(t *testing.T) {
 		}
 	}
 	t.Error("no histogram of the lag")
+}
+
+// The hub's own id is nobody else's.
+func TestReservedID(t *testing.T) {
+	h := startHub(t, func(c *Config, _ *fakeSink) { c.ReservedID = "the-hub" })
+	c := h.agent("the-hub", "e")
+	if _, code := c.closed(); code != wire.DuplicateAgent {
+		t.Errorf("closed with %v", code)
+	}
+	h.welcomed("another", "e")
 }

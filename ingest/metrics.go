@@ -9,59 +9,78 @@ import (
 
 type metrics struct {
 	connections    prometheus.Gauge
-	inFlight       prometheus.Gauge
-	liveOnlyAgents prometheus.Gauge
+	agents         *level
+	inFlight       *level
+	liveOnlyAgents *level
+
+	received         *total
+	stored           *total
+	duplicateSamples *total
+	liveOnlySamples  *total
+	refused          totalsBy // wire.Reasons
+	gaps             totalsBy // gapReasons
+	gapSamples       totalsBy // gapReasons
 
 	bytes           prometheus.Counter
-	received        prometheus.Counter
 	samples         prometheus.Counter
-	stored          prometheus.Counter
 	duplicates      prometheus.Counter
 	liveOnlyBatches prometheus.Counter
-	gaps            prometheus.Counter
 	gapBatches      prometheus.Counter
-	gapSamples      prometheus.Counter
 	full            prometheus.Counter
 	stalls          prometheus.Counter
 	unanswered      prometheus.Counter
 	duplicateAgents prometheus.Counter
 	panics          prometheus.Counter
 
-	lag prometheus.Histogram
+	lag  prometheus.Histogram
+	lags lagSketch // the same values, for the hub's own series
 
 	frames   *prometheus.CounterVec
-	refused  *prometheus.CounterVec
 	closed   *prometheus.CounterVec
 	rejected *prometheus.CounterVec
 
-	batchFrames   prometheus.Counter // children of the vectors above that every frame needs
-	refusedReason map[wire.Reason]prometheus.Counter
+	batchFrames prometheus.Counter // the child of frames that every frame needs
 }
 
 func newMetrics(r prometheus.Registerer) *metrics {
 	f := promauto.With(r)
-	counter := func(name, help string) prometheus.Counter {
-		return f.NewCounter(prometheus.CounterOpts{Name: "telltale_ingest_" + name, Help: help})
+	options := func(name, help string) prometheus.CounterOpts {
+		return prometheus.CounterOpts{Name: "telltale_ingest_" + name, Help: help}
 	}
+	counter := func(name, help string) prometheus.Counter { return f.NewCounter(options(name, help)) }
+	total := func(name, help string) *total { return newTotal(f, options(name, help)) }
 	vector := func(name, label, help string) *prometheus.CounterVec {
-		return f.NewCounterVec(prometheus.CounterOpts{Name: "telltale_ingest_" + name, Help: help}, []string{label})
+		return f.NewCounterVec(options(name, help), []string{label})
 	}
-	gauge := func(name, help string) prometheus.Gauge {
-		return f.NewGauge(prometheus.GaugeOpts{Name: "telltale_ingest_" + name, Help: help})
+	level := func(name, help string) *level {
+		return newLevel(f, prometheus.GaugeOpts{Name: "telltale_ingest_" + name, Help: help})
+	}
+	refusals := make([]string, len(wire.Reasons))
+	for i, reason := range wire.Reasons {
+		refusals[i] = string(reason)
 	}
 	m := &metrics{
-		connections:    gauge("connections", "WebSocket connections of agents that are open."),
-		inFlight:       gauge("in_flight_batches", "Batches taken and not yet stored."),
-		liveOnlyAgents: gauge("live_only_agents", "Connected agents whose batches are shown and not stored for the time being."),
+		connections: f.NewGauge(prometheus.GaugeOpts{
+			Name: "telltale_ingest_connections", Help: "WebSocket connections of agents that are open.",
+		}),
+		agents:         level("agents", "Agents that are connected and welcome."),
+		inFlight:       level("in_flight_batches", "Batches taken and not yet stored."),
+		liveOnlyAgents: level("live_only_agents", "Connected agents whose batches are shown and not stored for the time being."),
 
 		bytes:      counter("bytes_total", "Bytes of messages from agents, before decompression."),
-		received:   counter("received_samples_total", "Samples of all batches, those sent again included; a distribution counts once."),
+		received:   total("received_samples_total", "Samples of all batches, those sent again included; a distribution counts once."),
 		samples:    counter("samples_total", "Samples taken; a distribution counts once."),
-		stored:     counter("stored_samples_total", "Samples stored and acknowledged; a distribution counts once."),
+		stored:     total("stored_samples_total", "Samples stored and acknowledged; a distribution counts once."),
 		duplicates: counter("duplicate_batches_total", "Batches sent again that had been taken already."),
-		gaps:       counter("gaps_total", "Gaps that agents declared."),
 		gapBatches: counter("gap_batches_total", "Batches that agents declared lost."),
-		gapSamples: counter("gap_samples_total", "Samples that agents declared lost."),
+
+		duplicateSamples: total("duplicate_samples_total", "Samples of batches sent again that had been taken already."),
+		liveOnlySamples:  total("live_only_samples_total", "Samples shown and not stored; they are to come again."),
+
+		refused: newTotalsBy(f, options("refused_samples_total", "Samples refused by rule, or because storage cannot take their batch."), "reason", refusals),
+		gaps:    newTotalsBy(f, options("gaps_total", "Gaps that agents declared."), "reason", gapReasons),
+		gapSamples: newTotalsBy(f, options("gap_samples_total", "Samples that agents declared lost, as far as they know their number."),
+			"reason", gapReasons),
 
 		liveOnlyBatches: counter("live_only_batches_total", "Batches shown and not stored; they are to come again."),
 		duplicateAgents: counter("duplicate_agents_total", "Times two machines with one agent id were found, and told."),
@@ -78,15 +97,10 @@ func newMetrics(r prometheus.Registerer) *metrics {
 		}),
 
 		frames:   vector("frames_total", "type", "Frames from agents."),
-		refused:  vector("refused_samples_total", "reason", "Samples refused by rule, or because storage cannot take their batch."),
 		closed:   vector("closed_total", "code", "Connections ended, by close code; client where the agent ended it."),
 		rejected: vector("rejected_total", "reason", "Requests turned away before they became a WebSocket."),
 	}
 	m.batchFrames = m.frames.WithLabelValues("batch")
-	m.refusedReason = make(map[wire.Reason]prometheus.Counter)
-	for _, reason := range wire.Reasons {
-		m.refusedReason[reason] = m.refused.WithLabelValues(string(reason))
-	}
 	return m
 }
 

@@ -58,7 +58,7 @@ func (s *session) beginPace(unanswered bool) wire.Slow {
 		LiveOnly:    unanswered || s.server.liveOnly.Load(),
 	}
 	if p.told.LiveOnly {
-		s.server.metrics.liveOnlyAgents.Inc()
+		s.server.metrics.liveOnlyAgents.add(1)
 	}
 	return p.told
 }
@@ -104,9 +104,9 @@ func (p *pace) nextWindow(limit int, fill float64, now time.Time) int {
 func (p *pace) tellLocked(s *session, slow wire.Slow, now time.Time) {
 	if slow.LiveOnly != p.told.LiveOnly {
 		if slow.LiveOnly {
-			s.server.metrics.liveOnlyAgents.Inc()
+			s.server.metrics.liveOnlyAgents.add(1)
 		} else {
-			s.server.metrics.liveOnlyAgents.Dec()
+			s.server.metrics.liveOnlyAgents.add(-1)
 			p.lifts++
 			p.lifted = now
 		}
@@ -139,7 +139,7 @@ func (p *pace) end(m *metrics) {
 	defer p.mu.Unlock()
 	p.over = true
 	if p.told.LiveOnly {
-		m.liveOnlyAgents.Dec()
+		m.liveOnlyAgents.add(-1)
 	}
 }
 

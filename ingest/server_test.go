@@ -250,7 +250,7 @@ func TestGapTakesThePlaceOfBatches(t *testing.T) {
 	if len(h.gaps) != 1 || *h.gaps[0] != want {
 		t.Errorf("gaps %+v, want %+v", h.gaps, want)
 	}
-	if st := h.status("a"); st.GapSamples != 80 || h.counter("gap_samples_total") != 80 {
+	if st := h.status("a"); st.GapSamples != 80 || h.counter("gap_samples_total{spool_full}") != 80 {
 		t.Errorf("%+v, want 80 samples lost", st)
 	}
 	if h.counter("gap_batches_total") != 8 {

@@ -13,9 +13,10 @@ type Tally struct {
 	Received   uint64 // samples of all batches, those sent again included
 	Stored     uint64 // samples
 	Refused    map[wire.Reason]uint64
-	Duplicates uint64 // batches and gaps sent again that had been taken already
-	LiveOnly   uint64 // batches that were shown and are to come again to be stored
-	GapSamples uint64 // samples declared lost
+	Duplicates uint64 // samples of batches sent again that had been taken already
+	LiveOnly   uint64 // samples that were shown and are to come again to be stored
+	Gaps       uint64 // gaps declared
+	GapSamples uint64 // samples declared lost, as far as the agent knows their number
 
 	// Lag is how long the newest sample of the batch stored last took from its time to
 	// being stored.
@@ -65,7 +66,7 @@ func (a *agent) countReceived(samples int) {
 	a.mu.Lock()
 	a.tally.Received += uint64(samples)
 	a.mu.Unlock()
-	a.metrics.received.Add(float64(samples))
+	a.metrics.received.add(uint64(samples))
 }
 
 // countTaken counts what a batch that was taken holds.
@@ -86,30 +87,41 @@ func (a *agent) countRefusedLocked(reason wire.Reason, samples uint64) {
 		a.tally.Refused = make(map[wire.Reason]uint64)
 	}
 	a.tally.Refused[reason] += samples
-	a.metrics.refusedReason[reason].Add(float64(samples))
+	a.metrics.refused[string(reason)].add(samples)
+}
+
+func (a *agent) countDuplicate(samples int) {
+	a.mu.Lock()
+	a.tally.Duplicates += uint64(samples)
+	a.mu.Unlock()
+	a.metrics.duplicateSamples.add(uint64(samples))
 }
 
 func (a *agent) countGap(g *Gap) {
 	a.mu.Lock()
+	a.tally.Gaps++
 	a.tally.GapSamples += g.Count
 	a.mu.Unlock()
-	a.metrics.gaps.Inc()
+	reason := knownReason(g.Reason)
+	a.metrics.gaps[reason].add(1)
+	a.metrics.gapSamples[reason].add(g.Count)
 	a.metrics.gapBatches.Add(float64(g.ToSeq - g.Seq + 1))
-	a.metrics.gapSamples.Add(float64(g.Count))
 }
 
-func (a *agent) countLiveOnly() {
+func (a *agent) countLiveOnly(samples int) {
 	a.mu.Lock()
-	a.tally.LiveOnly++
+	a.tally.LiveOnly += uint64(samples)
 	a.mu.Unlock()
 	a.metrics.liveOnlyBatches.Inc()
+	a.metrics.liveOnlySamples.add(uint64(samples))
 }
 
 func (a *agent) countStoredLocked(b *pendingBatch) {
 	a.tally.Stored += b.samples
-	a.metrics.stored.Add(float64(b.samples))
+	a.metrics.stored.add(b.samples)
 	if b.ts != 0 {
 		a.tally.Lag = time.Since(time.UnixMilli(b.ts))
 		a.metrics.lag.Observe(a.tally.Lag.Seconds())
+		a.metrics.lags.add(a.tally.Lag.Seconds())
 	}
 }

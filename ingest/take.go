@@ -34,7 +34,9 @@ func (s *session) batch(c *wire.Columns) error {
 	case took == fresh:
 		s.agent.countTaken(entry.samples, refused.byReason)
 	case took == ahead:
-		s.agent.countLiveOnly()
+		s.agent.countLiveOnly(len(c.Ref))
+	case took == duplicate:
+		s.agent.countDuplicate(len(c.Ref))
 	}
 	if took != duplicate && s.agent.show(epoch, b.Seq) {
 		s.server.sink.Live(b)
