@@ -5,7 +5,7 @@ import (
 	"slices"
 )
 
-// forget drops the series of detached agents that have been idle for so long that no window still kept can show them.
+// forget drops the series of detached agents, and of the hub's own, that have been idle for so long that no window still kept can show them.
 // The caller holds mu.
 func (l *Live) forget() {
 	r := l.registry
@@ -13,7 +13,7 @@ func (l *Live) forget() {
 	defer r.mu.Unlock()
 	metrics, tracks := map[string]bool{}, map[*track]bool{}
 	for agent, from := range r.senders {
-		if from.attached.Load() || !slices.ContainsFunc(from.entries, l.ended) {
+		if from.attached.Load() && agent != r.limits.Own || !slices.ContainsFunc(from.entries, l.ended) {
 			continue
 		}
 		for _, e := range from.entries {

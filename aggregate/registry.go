@@ -14,6 +14,10 @@ import (
 type Limits struct {
 	SeriesPerAgent int // default 20,000
 	Series         int // in all; default 2,000,000
+
+	// Own is the hub's own agent, which has series of every other one: it has no limit of its own,
+	// and its idle series are forgotten though it never leaves. Empty: none.
+	Own string
 }
 
 // DefaultLimits fit a hub of one machine: about 1 GB at the most.
@@ -152,7 +156,7 @@ func (r *Registry) room(from *sender, s *Series) error {
 	switch {
 	case len(r.entries) >= r.limits.Series:
 		return &Refusal{ReasonSeriesLimit, fmt.Sprintf("the hub has its limit of %d series: send fewer distinct labels, or raise the limit", r.limits.Series)}
-	case from != nil && len(from.entries) >= r.limits.SeriesPerAgent:
+	case from != nil && from.agent != r.limits.Own && len(from.entries) >= r.limits.SeriesPerAgent:
 		return &Refusal{ReasonSeriesLimit, fmt.Sprintf("agent %q has its limit of %d series: send fewer distinct labels, or raise the limit",
 			s.Label(AgentLabel), r.limits.SeriesPerAgent)}
 	}

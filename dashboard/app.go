@@ -148,11 +148,13 @@ func (a *App) routes() {
 	api.Get("/session", a.session)
 	api.Get("/dashboards/:id", a.dashboard)
 	api.Get("/agents", a.agents)
+	api.Get("/gaps", a.gaps)
 	api.Get("/stream", a.stream)
 
 	a.fiber.Get("/login", keepOutOfCaches, a.page.application)
 	a.fiber.Get("/assets/*", a.page.asset)
 	a.fiber.Get("/", keepOutOfCaches, a.requireSignIn, a.page.application)
+	a.fiber.Get("/d/:id", keepOutOfCaches, a.requireSignIn, a.page.application)
 	a.fiber.Get("/hosts/:agent", keepOutOfCaches, a.requireSignIn, a.page.application)
 	a.fiber.Use(func(*fiber.Ctx) error {
 		return refuse(http.StatusNotFound, "not_found", "there is nothing at this address")

@@ -68,7 +68,8 @@ func (d definition) bound(value string) definition {
 	m := aggregate.Matcher{Label: d.Variable, Op: aggregate.Equal, Value: value}
 	queries := make(map[string]aggregate.Query, len(d.Queries))
 	for name, q := range d.Queries {
-		if q.Expr == "" {
+		// Whether history is behind is the hub's to tell, of all.
+		if ofHub := d.Storage != nil && name == d.Storage.Behind; q.Expr == "" && !ofHub {
 			q.Where = append(slices.Clone(q.Where), m)
 			q = q.Normal()
 		}

@@ -12,8 +12,8 @@ import (
 func TestBuiltInDashboards(t *testing.T) {
 	all, err := loadBoards()
 	must(t, err)
-	if len(all) != 2 {
-		t.Errorf("%d dashboards, want overview and host", len(all))
+	if len(all) != 3 {
+		t.Errorf("%d dashboards, want overview, host and telltale", len(all))
 	}
 	for id, d := range all {
 		if n := len(d.Tiles); n < 4 || n > 6 {

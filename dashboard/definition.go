@@ -23,6 +23,15 @@ type definition struct {
 	Tiles    []tile                     `yaml:"tiles" json:"tiles"`
 	Trends   []trend                    `yaml:"trends" json:"trends"`
 	Table    *table                     `yaml:"table" json:"table,omitempty"`
+	Storage  *storage                   `yaml:"storage" json:"storage,omitempty"`
+}
+
+// storage names the queries by which a page tells how storing goes, beside what the dashboard is
+// about: whether history is behind, by reason, and how many batches agents hold.
+type storage struct {
+	Behind  string `yaml:"behind" json:"behind"`   // by reason, 1 where it holds; never narrowed to the variable's value
+	Backlog string `yaml:"backlog" json:"backlog"` // batches that agents hold, and have not been told are stored
+	Senders string `yaml:"senders" json:"senders"` // how many agents tell of it
 }
 
 // measure is a number and how it is shown and judged.

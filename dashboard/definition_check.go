@@ -32,6 +32,7 @@ func (d definition) validate() error {
 	check.tiles(d.Tiles)
 	check.trends(d.Trends)
 	check.table(d.Table)
+	check.storage(d.Storage)
 	check.unused()
 	return errors.Join(check.errs...)
 }
@@ -114,6 +115,20 @@ func (c *definitionCheck) table(t *table) {
 		c.format(at, column.Format)
 		if q := c.query(at, column.Query); !slices.Equal(q.By, []string{t.Row}) {
 			c.fail("%s: query %s groups by %v, the rows are by %s", at, column.Query, q.By, t.Row)
+		}
+	}
+}
+
+func (c *definitionCheck) storage(s *storage) {
+	if s == nil {
+		return
+	}
+	if q := c.query("storage.behind", s.Behind); !slices.Equal(q.By, []string{"reason"}) {
+		c.fail("storage.behind: query %s groups by %v: group it by reason", s.Behind, q.By)
+	}
+	for at, name := range map[string]string{"storage.backlog": s.Backlog, "storage.senders": s.Senders} {
+		if q := c.query(at, name); len(q.By) > 0 {
+			c.fail("%s: query %s has groups, and is to be one number", at, name)
 		}
 	}
 }

@@ -40,10 +40,15 @@ const (
 type past struct {
 	query  func(context.Context, HistoryQuery) (HistoryAnswer, error)
 	agents func(context.Context) ([]KnownAgent, error)
+	gaps   func(ctx context.Context, agent string, from, to time.Time) ([]Gap, error)
 }
 
 func (p past) Query(ctx context.Context, ask HistoryQuery) (HistoryAnswer, error) {
 	return p.query(ctx, ask)
+}
+
+func (p past) Gaps(ctx context.Context, agent string, from, to time.Time) ([]Gap, error) {
+	return p.gaps(ctx, agent, from, to)
 }
 
 func (p past) Agents(ctx context.Context) ([]KnownAgent, error) { return p.agents(ctx) }

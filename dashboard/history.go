@@ -18,6 +18,19 @@ type History interface {
 
 	// Agents returns every agent that is remembered, in any order.
 	Agents(ctx context.Context) ([]KnownAgent, error)
+
+	// Gaps returns what an agent, or where agent is empty anyone, declared lost in a range of
+	// time: the newest first, as many as one answer may hold.
+	Gaps(ctx context.Context, agent string, from, to time.Time) ([]Gap, error)
+}
+
+// Gap is samples that an agent declared lost.
+type Gap struct {
+	Agent    string
+	From, To time.Time
+	Count    uint64 // samples; 0: the agent does not know how many
+	Reason   string
+	Declared time.Time
 }
 
 // HistoryQuery asks for the windows with From < end <= To.
@@ -48,6 +61,9 @@ type KnownAgent struct {
 	Labels     map[string]string // that all its series carry
 	Attributes map[string]string // of its host: "os.type" and the like
 	LastSeen   time.Time
+
+	// ClockOffset is how far its clock was ahead of the hub's when that was last measured; nil: never.
+	ClockOffset *time.Duration
 }
 
 // DoorAgent is an agent at the door.
@@ -56,6 +72,8 @@ type DoorAgent struct {
 	Connected bool
 	LastBatch time.Time // zero: none on this connection
 	Interval  time.Duration
+
+	ClockOffset *time.Duration // how far its clock is ahead of the hub's; nil: not known (yet)
 }
 
 // historyError makes an error of the history one for the asker.

@@ -37,6 +37,7 @@ type AgentStatus struct {
 	// ClockOffset is how far the agent's clock was ahead of the hub's at hello, half the
 	// round trip taken off; zero where the agent does not tell its time.
 	ClockOffset time.Duration
+	ClockTold   bool // the agent tells its time
 
 	// RoundTrip is the shortest time a ping took; zero before the first.
 	RoundTrip time.Duration
@@ -53,7 +54,7 @@ func (a *agent) status() AgentStatus {
 		slow := s.pace.current()
 		st.Connected, st.Since, st.Interval = true, s.since, s.interval
 		st.Window, st.LiveOnly = slow.MaxInFlight, slow.LiveOnly
-		st.ClockOffset, st.RoundTrip = s.clock.offset(), s.clock.roundTrip()
+		st.ClockOffset, st.ClockTold, st.RoundTrip = s.clock.offset(), s.clock.told, s.clock.roundTrip()
 		if ms := s.lastBatch.Load(); ms > 0 {
 			st.LastBatch = time.UnixMilli(ms)
 		}

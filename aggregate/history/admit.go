@@ -12,6 +12,7 @@ type agentRow struct {
 	agent              string
 	labels, attributes map[string]string
 	firstSeen, updated time.Time
+	clockOffsetMS      *int32 // nil: never measured
 }
 
 // agentState is what the writer remembers of an admitted agent.
@@ -63,6 +64,28 @@ func (w *Writer) describeLocked(state *agentState, agent string, labels, attribu
 		row.firstSeen = now
 	}
 	row.agent, row.labels, row.attributes, row.updated = agent, labels, attributes, now
+	w.newAgents = append(w.newAgents, *row)
+}
+
+// clockChange is by how much an agent's clock must have moved for that to be written down: round
+// trips differ from one connection to the next.
+const clockChange = 100 * time.Millisecond
+
+// ClockOffset notes how far an admitted agent's clock is ahead of the hub's. It is written with the
+// next block where it is news.
+func (w *Writer) ClockOffset(agent string, ahead time.Duration) {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	state := w.agents[agent]
+	if state == nil || state.row.agent == "" {
+		return
+	}
+	row := &state.row
+	ms := int32(ahead.Milliseconds())
+	if row.clockOffsetMS != nil && max(ms-*row.clockOffsetMS, *row.clockOffsetMS-ms) < int32(clockChange.Milliseconds()) {
+		return
+	}
+	row.clockOffsetMS, row.updated = &ms, time.Now().UTC()
 	w.newAgents = append(w.newAgents, *row)
 }
 
@@ -196,14 +219,14 @@ func (w *Writer) lookupProgress(ctx context.Context, agents []string, states map
 }
 
 func (w *Writer) lookupRows(ctx context.Context, agents []string, states map[string]*agentState) error {
-	found, err := w.conn.Query(ctx, "SELECT agent, labels, attributes, first_seen, updated FROM known_agents FINAL WHERE agent IN (?)", agents)
+	found, err := w.conn.Query(ctx, "SELECT agent, labels, attributes, first_seen, updated, clock_offset_ms FROM known_agents FINAL WHERE agent IN (?)", agents)
 	if err != nil {
 		return fmt.Errorf("read known agents: %w", err)
 	}
 	defer func() { _ = found.Close() }()
 	for found.Next() {
 		var row agentRow
-		if err := found.Scan(&row.agent, &row.labels, &row.attributes, &row.firstSeen, &row.updated); err != nil {
+		if err := found.Scan(&row.agent, &row.labels, &row.attributes, &row.firstSeen, &row.updated, &row.clockOffsetMS); err != nil {
 			return fmt.Errorf("read known agents: %w", err)
 		}
 		states[row.agent].row = row

@@ -10,21 +10,57 @@ const (
 	retentionEvery = time.Hour
 )
 
+// Why the history is behind.
+const (
+	BehindSlow = "slow"      // ClickHouse is slow or away
+	BehindDisk = "disk_full" // its disk is nearly full
+)
+
+// behindAfter is how long samples may wait before the history is behind: some times as long as
+// storing a block takes on a busy machine, and much less than agents have room in flight for.
+const behindAfter = 10 * time.Second
+
 // Behind says why nothing more should be sent for storing, or "" where all is well. It begins when
-// half of the bound on unstored samples is used or the disk runs low, and ends when a tenth is
-// left: in between, coming and going would cost more than waiting.
+// samples have waited for long, half of the bound on those unstored is used or the disk runs low, and
+// ends when little is left: in between, coming and going would cost more than waiting.
 func (w *Writer) Behind() string {
 	w.mu.Lock()
 	defer w.mu.Unlock()
-	level := w.levelLocked()
-	w.behind = level > 0.5 || w.behind && level > 0.1
+	level, waiting := w.levelLocked(), w.waitingLocked()
+	w.behind = level > 0.5 || waiting > behindAfter || w.behind && (level > 0.1 || waiting > behindAfter/4)
 	switch {
 	case w.lowDisk:
-		return "ClickHouse's disk is nearly full"
+		return BehindDisk
 	case w.behind:
-		return "ClickHouse is slow or away"
+		return BehindSlow
 	}
 	return ""
+}
+
+// Waiting is how long the oldest sample has waited that is taken and not stored.
+func (w *Writer) Waiting() time.Duration {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	return w.waitingLocked()
+}
+
+func (w *Writer) waitingLocked() time.Duration {
+	switch {
+	case !w.storing.IsZero():
+		return time.Since(w.storing)
+	case len(w.sealed) > 0:
+		return time.Since(w.sealed[0].opened)
+	case w.open != nil:
+		return time.Since(w.open.opened)
+	}
+	return 0
+}
+
+// UnstoredBytes is the memory held by samples that are taken and not stored.
+func (w *Writer) UnstoredBytes() int64 {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	return w.unstored
 }
 
 // Level is how much of the bound on unstored samples is used, from 0 to 1.

@@ -132,7 +132,7 @@ func ownLabels(s *aggregate.Series) map[string]string {
 }
 
 func (w *Writer) agentsBatch(ctx context.Context, b *block) (driver.Batch, error) {
-	batch, err := w.conn.PrepareBatch(ctx, "INSERT INTO known_agents (agent, labels, attributes, first_seen, updated)")
+	batch, err := w.conn.PrepareBatch(ctx, "INSERT INTO known_agents (agent, labels, attributes, first_seen, updated, clock_offset_ms)")
 	if err != nil {
 		return nil, err
 	}
@@ -140,7 +140,7 @@ func (w *Writer) agentsBatch(ctx context.Context, b *block) (driver.Batch, error
 		a := &b.agents[i]
 		// Maps compare in the order of their keys in SQL, so equal ones are written alike.
 		labels, attributes := orderedmap.FromMap(a.labels), orderedmap.FromMap(a.attributes)
-		if err := batch.Append(a.agent, labels, attributes, a.firstSeen, a.updated); err != nil {
+		if err := batch.Append(a.agent, labels, attributes, a.firstSeen, a.updated, a.clockOffsetMS); err != nil {
 			return nil, err
 		}
 	}

@@ -40,11 +40,10 @@ func newMetrics(reg prometheus.Registerer, w *Writer) *metrics {
 	reg.MustRegister(m.storeSeconds, prometheus.NewGaugeFunc(prometheus.GaugeOpts{
 		Name: "telltale_history_unstored_bytes",
 		Help: "Memory held by samples that were taken and are not yet stored.",
-	}, func() float64 {
-		w.mu.Lock()
-		defer w.mu.Unlock()
-		return float64(w.unstored)
-	}))
+	}, func() float64 { return float64(w.UnstoredBytes()) }), prometheus.NewGaugeFunc(prometheus.GaugeOpts{
+		Name: "telltale_history_waiting_seconds",
+		Help: "How long the oldest sample has waited that was taken and is not yet stored.",
+	}, func() float64 { return w.Waiting().Seconds() }))
 	return m
 }
 

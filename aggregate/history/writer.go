@@ -136,10 +136,11 @@ type Writer struct {
 	closing   bool
 	open      *block
 	sealed    []*block
-	blocks    uint32 // the last block number given out
-	lowDisk   bool   // ClickHouse's disk has less room than it should
-	behind    bool   // see Behind
-	unstored  int64  // bytes in open, sealed and the block being stored
+	blocks    uint32    // the last block number given out
+	lowDisk   bool      // ClickHouse's disk has less room than it should
+	behind    bool      // see Behind
+	unstored  int64     // bytes in open, sealed and the block being stored
+	storing   time.Time // when the block being stored was opened; zero: none is
 	agents    map[string]*agentState
 	newAgents []agentRow
 	free      rows      // memory of the last stored block, for the next open one
@@ -355,6 +356,7 @@ func (w *Writer) next(ctx context.Context) (*block, error) {
 func (w *Writer) poll() (b *block, wait time.Duration, done bool) {
 	w.mu.Lock()
 	defer w.mu.Unlock()
+	w.storing = time.Time{}
 	if w.open != nil && len(w.sealed) == 0 {
 		age := time.Since(w.open.opened)
 		if age < w.cfg.BlockInterval && !w.closing {
@@ -367,6 +369,7 @@ func (w *Writer) poll() (b *block, wait time.Duration, done bool) {
 	}
 	b = w.sealed[0]
 	w.sealed = w.sealed[1:]
+	w.storing = b.opened
 	return b, 0, false
 }
 

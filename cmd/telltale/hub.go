@@ -21,6 +21,7 @@ import (
 	"telltale/dashboard"
 	"telltale/dashboard/store"
 	"telltale/ingest"
+	"telltale/ingest/self"
 	"telltale/stream"
 )
 
@@ -40,6 +41,7 @@ type hub struct {
 	writer   *history.Writer
 	live     *aggregate.Live
 	door     *ingest.Server
+	self     *self.Agent
 	streams  *stream.Hub
 	app      *dashboard.App
 	listener net.Listener
@@ -107,6 +109,8 @@ func (h *hub) run(ctx context.Context) error {
 	group.Go(func() error { return h.runHistory(failed) })
 	group.Go(func() error { h.app.Run(failed); return nil })
 	group.Go(func() error { h.watchStorage(failed); return nil })
+	group.Go(func() error { h.self.Run(failed); return nil })
+	group.Go(func() error { h.noteClocks(failed); return nil })
 	group.Go(func() error { return h.app.Fiber().Listener(h.listener) })
 	h.printAddresses()
 
@@ -133,6 +137,7 @@ func (h *hub) stop(cut context.CancelCauseFunc) error {
 	ctx, cancel := context.WithTimeout(context.Background(), h.config.StopTimeout)
 	defer cancel()
 	err := h.door.Close(ctx)
+	h.self.Close()
 	h.writer.Close()
 	err = errors.Join(err, h.streams.Close(ctx), h.app.Fiber().ShutdownWithContext(ctx))
 	cut(errStopped)

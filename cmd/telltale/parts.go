@@ -17,6 +17,7 @@ import (
 	"telltale/dashboard"
 	"telltale/dashboard/store"
 	"telltale/ingest"
+	"telltale/ingest/self"
 	"telltale/stream"
 	"telltale/web"
 )
@@ -93,7 +94,9 @@ func startEngine(ctx context.Context, dataDir, path string, memoryBytes int64, l
 
 // openTelemetry makes the path from the agents' door to live state and history.
 func (h *hub) openTelemetry(context.Context) error {
-	registry := aggregate.NewRegistry(aggregate.DefaultLimits())
+	limits := aggregate.DefaultLimits()
+	limits.Own = self.ID
+	registry := aggregate.NewRegistry(limits)
 	h.live = aggregate.NewLive(aggregate.LiveConfig{}, registry)
 	registerStats(h.metrics, registry, h.live)
 
@@ -128,10 +131,15 @@ func (h *hub) openTelemetry(context.Context) error {
 	config := ingest.DefaultConfig()
 	config.PublicURL = h.config.PublicURL
 	config.Retention = h.config.RetentionRaw
+	config.ReservedID = self.ID
+	to := &sink{registry, h.live, h.writer}
 	tokens := &agentTokens{store: h.store.Tokens}
-	h.door, err = ingest.New(config, &sink{registry, h.live, h.writer}, tokens, h.metrics, h.log)
+	if h.door, err = ingest.New(config, to, tokens, h.metrics, h.log); err != nil {
+		return err
+	}
 	tokens.revoked = h.door.Revoke
-	return err
+	h.self = h.newSelf(to)
+	return nil
 }
 
 func (h *hub) openDashboard(context.Context) error {
@@ -176,6 +184,9 @@ func (h *hub) agentsAtTheDoor() []dashboard.DoorAgent {
 	agents := make([]dashboard.DoorAgent, len(statuses))
 	for i, s := range statuses {
 		agents[i] = dashboard.DoorAgent{ID: s.ID, Connected: s.Connected, LastBatch: s.LastBatch, Interval: s.Interval}
+		if s.ClockTold && s.RoundTrip > 0 {
+			agents[i].ClockOffset = &s.ClockOffset
+		}
 	}
 	return agents
 }
