@@ -1,11 +1,9 @@
 package dashboard
 
 import (
-	"context"
 	"maps"
 	"slices"
 	"strings"
-	"sync"
 	"time"
 
 	"github.com/gofiber/fiber/v2"
@@ -25,7 +23,7 @@ type agent struct {
 
 // agents lists every agent known, silent ones too, by id.
 func (a *App) agents(c *fiber.Ctx) error {
-	known, err := a.agentList.known(c.UserContext(), a.History)
+	known, err := a.agentList.get(c.UserContext(), a.History.Agents)
 	if err != nil {
 		return historyError(err)
 	}
@@ -65,34 +63,4 @@ func unixMilli(t time.Time) int64 {
 		return 0
 	}
 	return t.UnixMilli()
-}
-
-// agentsKept is how long a list of agents serves: every page asks for it now and then, and it
-// changes rarely.
-const agentsKept = 5 * time.Second
-
-// agentList remembers what history knows of agents, so that many pages ask it once. While
-// history is away it serves what it had.
-type agentList struct {
-	mu     sync.Mutex // held while one asks: the others wait for the answer
-	asked  time.Time
-	loaded bool
-	agents []KnownAgent
-	err    error // of the last time it was asked
-}
-
-func (l *agentList) known(ctx context.Context, history History) ([]KnownAgent, error) {
-	l.mu.Lock()
-	defer l.mu.Unlock()
-	if l.asked.IsZero() || time.Since(l.asked) >= agentsKept {
-		agents, err := history.Agents(ctx)
-		l.asked, l.err = time.Now(), err
-		if err == nil {
-			l.agents, l.loaded = agents, true
-		}
-	}
-	if !l.loaded {
-		return nil, l.err
-	}
-	return l.agents, nil
 }

@@ -60,7 +60,8 @@ type App struct {
 	boards    boards
 	topics    *topics
 	sessions  *sessionEnds
-	agentList agentList
+	agentList recent[[]KnownAgent]
+	gapList   recent[[]Gap] // of all agents in gapsBack
 	page      page
 	now       func() time.Time
 }

@@ -37,12 +37,14 @@ queries:
   cpu: {metric: m, over: avg, agg: avg}
   by_host: {metric: m, over: avg, by: [agent], agg: avg}
   half: {expr: cpu / 2}
+  behind: {metric: b, over: last, by: [reason], agg: max}
 tiles:
   - {id: cpu, title: CPU, unit: "1", format: percent, query: half, better: lower, warn: 0.8}
 trends:
   - {id: cpu, title: CPU, unit: "1", format: percent, max: 1, lines: [{query: by_host, label: "{agent}"}]}
 table:
   {title: Hosts, row: agent, link: /hosts/{agent}, columns: [{title: CPU, unit: "1", format: percent, query: by_host}]}
+storage: {behind: behind, backlog: cpu, senders: cpu}
 `
 	d, err := parseDefinition("t", []byte(strings.ReplaceAll(good, "/hosts/{agent}", `"/hosts/{agent}"`)))
 	must(t, err)
@@ -75,6 +77,9 @@ table:
 	f("row: agent", "row: host", "host")
 	f("cpu / 2", "memory / 2", "memory")
 	f("query: half", "query: cpu", "half: nothing shows it")
+	f("behind: behind", "behind: by_host", "by reason")
+	f("backlog: cpu", "backlog: by_host", "has groups")
+	f("senders: cpu", "sender: cpu", "sender")
 	f("title: T", "title: T\ntitle: T", "already defined")
 	f("title: Hosts", "title: ''", "table")
 }
@@ -113,4 +118,25 @@ func TestVariableIsBoundAsValue(t *testing.T) {
 	c.get("/api/v1/dashboards/nope").want(http.StatusNotFound, "unknown_dashboard")
 	c.get("/api/v1/dashboards/overview").want(http.StatusOK, "")
 	c.get("/api/v1/nothing").want(http.StatusNotFound, "not_found")
+}
+
+// A host's page narrows what agents hold to the host, and never whether history is behind.
+func TestStorageOnAHostsPage(t *testing.T) {
+	all, err := loadBoards()
+	must(t, err)
+	for id := range all {
+		d, err := all.resolve(id, func(string, ...string) string { return "web-1" })
+		must(t, err)
+		if d.Storage == nil {
+			t.Fatalf("%s does not tell how storing goes", id)
+		}
+		behind := &aggregate.Series{Metric: "telltale.history.behind", Labels: []aggregate.Label{{Name: "agent", Value: "telltale"}, {Name: "reason", Value: "slow"}}}
+		if q := d.Queries[d.Storage.Behind]; !q.Matches(behind) {
+			t.Errorf("%s: %v does not see the hub's own series", id, q)
+		}
+		other := &aggregate.Series{Metric: "telltale.agent.spool.batches", Labels: []aggregate.Label{{Name: "agent", Value: "web-9"}}}
+		if q := d.Queries[d.Storage.Backlog]; q.Matches(other) != (id != "host") {
+			t.Errorf("%s: %v, of another host: %t", id, q, q.Matches(other))
+		}
+	}
 }

@@ -1,8 +1,10 @@
 package dashboard
 
 import (
+	"context"
 	"math"
 	"net/http"
+	"slices"
 	"strconv"
 	"time"
 	"unicode/utf8"
@@ -41,7 +43,7 @@ func (a *App) gaps(c *fiber.Ctx) error {
 	case len(agent) > maxVariableBytes || !utf8.ValidString(agent):
 		return refuse(http.StatusBadRequest, "bad_variable", "agent takes at most "+strconv.Itoa(maxVariableBytes)+" bytes of UTF-8")
 	}
-	found, err := a.History.Gaps(c.UserContext(), agent, from, to)
+	found, err := a.findGaps(c.UserContext(), agent, from, to, c.Query("to") == "" && !from.Before(now.Add(-gapsBack)))
 	if err != nil {
 		return historyError(err)
 	}
@@ -54,6 +56,25 @@ func (a *App) gaps(c *fiber.Ctx) error {
 	}
 	return c.JSON(fiber.Map{"gaps": gaps})
 }
+
+// findGaps answers what every page asks, of the last day, from memory. Where that has as many gaps as an
+// answer may hold, those of one agent may not all be among them, and history is asked.
+func (a *App) findGaps(ctx context.Context, agent string, from, to time.Time, lately bool) ([]Gap, error) {
+	if lately {
+		all, err := a.gapList.get(ctx, func(ctx context.Context) ([]Gap, error) {
+			return a.History.Gaps(ctx, "", to.Add(-gapsBack), to)
+		})
+		if err != nil || len(all) < manyGaps {
+			return slices.DeleteFunc(slices.Clone(all), func(g Gap) bool {
+				return agent != "" && g.Agent != agent || g.To.Before(from)
+			}), err
+		}
+	}
+	return a.History.Gaps(ctx, agent, from, to)
+}
+
+// manyGaps is fewer than an answer of history holds.
+const manyGaps = 500
 
 // queryTime reads a time of the address in milliseconds.
 func queryTime(c *fiber.Ctx, name string, fallback time.Time) (time.Time, error) {

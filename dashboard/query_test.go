@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"net/http"
 	"reflect"
+	"strconv"
 	"strings"
 	"testing"
 	"time"
@@ -129,13 +130,13 @@ func TestAgents(t *testing.T) {
 		p.History = past{agents: func(context.Context) ([]KnownAgent, error) {
 			asked++
 			return []KnownAgent{
-				{ID: "web-2", Labels: map[string]string{"region": "eu"}, LastSeen: seen},
-				{ID: "web-1", Attributes: map[string]string{"os.type": "linux"}, LastSeen: seen},
+				{ID: "web-2", Labels: map[string]string{"region": "eu"}, LastSeen: seen, ClockOffset: ahead(-1200)},
+				{ID: "web-1", Attributes: map[string]string{"os.type": "linux"}, LastSeen: seen, ClockOffset: ahead(7)},
 			}, failure
 		}}
 		p.Agents = func() []DoorAgent {
 			return []DoorAgent{
-				{ID: "web-1", Connected: true, LastBatch: seen.Add(time.Second), Interval: 5 * time.Second},
+				{ID: "web-1", Connected: true, LastBatch: seen.Add(time.Second), Interval: 5 * time.Second, ClockOffset: ahead(2500)},
 				{ID: "app", Connected: true},
 				{ID: "web-2", LastBatch: seen.Add(-time.Second)},
 			}
@@ -151,7 +152,7 @@ func TestAgents(t *testing.T) {
 	check := func() {
 		t.Helper()
 		s.agentList.mu.Lock()
-		s.agentList.asked = s.agentList.asked.Add(-agentsKept)
+		s.agentList.asked = s.agentList.asked.Add(-recentKept)
 		s.agentList.mu.Unlock()
 		r := c.get("/api/v1/agents")
 		r.want(http.StatusOK, "")
@@ -159,8 +160,8 @@ func TestAgents(t *testing.T) {
 		r.decode(&got)
 		must(t, json.Unmarshal([]byte(`{"agents":[
 			{"agent":"app","labels":null,"attributes":null,"connected":true,"last_seen":0},
-			{"agent":"web-1","labels":null,"attributes":{"os.type":"linux"},"connected":true,"last_seen":1763800001000,"interval_ms":5000},
-			{"agent":"web-2","labels":{"region":"eu"},"attributes":null,"connected":false,"last_seen":1763800000000}]}`), &want))
+			{"agent":"web-1","labels":null,"attributes":{"os.type":"linux"},"connected":true,"last_seen":1763800001000,"interval_ms":5000,"clock_offset_ms":2500},
+			{"agent":"web-2","labels":{"region":"eu"},"attributes":null,"connected":false,"last_seen":1763800000000,"clock_offset_ms":-1200}]}`), &want))
 		if !reflect.DeepEqual(got, want) {
 			t.Errorf("got %s", r.body)
 		}
@@ -171,4 +172,60 @@ func TestAgents(t *testing.T) {
 	if asked != 3 {
 		t.Errorf("history was asked %d times, want 3", asked)
 	}
+}
+
+func TestGaps(t *testing.T) {
+	var asked struct {
+		agent    string
+		from, to time.Time
+	}
+	var failure error
+	at := time.Now().Add(-2 * time.Hour).Truncate(time.Second)
+	s := open(t, func(_ *Config, p *Parts) {
+		p.History = past{gaps: func(_ context.Context, agent string, from, to time.Time) ([]Gap, error) {
+			asked.agent, asked.from, asked.to = agent, from, to
+			return []Gap{
+				{Agent: "web-1", From: at, To: at.Add(12 * time.Second), Reason: "unclean_stop", Declared: at.Add(20 * time.Second)},
+				{Agent: "web-2", From: at, To: at, Count: 80, Reason: "spool_full", Declared: at},
+			}, failure
+		}}
+	})
+	c := s.signedIn()
+	r := c.get("/api/v1/gaps?agent=web-1&from=1763799000000&to=1763800000000")
+	r.want(http.StatusOK, "")
+	// 0 samples are an unknown number of them, and must not be read as none.
+	first := fmt.Sprintf(`{"agent":"web-1","from":%d,"to":%d,"count":null,"reason":"unclean_stop","declared":%d}`,
+		at.UnixMilli(), at.UnixMilli()+12_000, at.UnixMilli()+20_000)
+	second := strings.ReplaceAll(`{"agent":"web-2","from":AT,"to":AT,"count":80,"reason":"spool_full","declared":AT}`, "AT", fmt.Sprint(at.UnixMilli()))
+	if string(r.body) != `{"gaps":[`+first+`,`+second+`]}` {
+		t.Errorf("got %s", r.body)
+	}
+	if asked.agent != "web-1" || asked.from.UnixMilli() != 1763799000000 || asked.to.UnixMilli() != 1763800000000 {
+		t.Errorf("asked %+v", asked)
+	}
+	c.get("/api/v1/gaps").want(http.StatusOK, "")
+	r = c.get("/api/v1/gaps?agent=web-2") // from memory, narrowed
+	if string(r.body) != `{"gaps":[`+second+`]}` {
+		t.Errorf("got %s", r.body)
+	}
+	r = c.get("/api/v1/gaps?from=" + strconv.FormatInt(s.now().Add(-time.Hour).UnixMilli(), 10))
+	if string(r.body) != `{"gaps":[]}` {
+		t.Errorf("got %s of the last hour", r.body)
+	}
+	if asked.agent != "" || asked.to.Sub(asked.from) != gapsBack || asked.to.UnixMilli() != s.now().UnixMilli() {
+		t.Errorf("asked %+v, want a day up to now", asked)
+	}
+	for _, wrong := range []string{"from=2&to=1", "from=yesterday", "to=-1", "to=9223372036854775807"} {
+		c.get("/api/v1/gaps?"+wrong).want(http.StatusBadRequest, "bad_range")
+	}
+	c.get("/api/v1/gaps?agent="+strings.Repeat("x", maxVariableBytes+1)).want(http.StatusBadRequest, "bad_variable")
+	failure = errors.New("away")
+	c.get("/api/v1/gaps").want(http.StatusOK, "")
+	c.get("/api/v1/gaps?to=1763800000000&from=1763799000000").want(http.StatusServiceUnavailable, "history_unavailable")
+	s.client().get("/api/v1/gaps").want(http.StatusUnauthorized, "unauthorized")
+}
+
+func ahead(ms int64) *time.Duration {
+	d := time.Duration(ms) * time.Millisecond
+	return &d
 }

@@ -13,9 +13,10 @@ type Agent struct {
 	Labels     map[string]string
 	Attributes map[string]string // facts about its host
 	FirstSeen  time.Time
+	LastSeen   time.Time // when a batch of it was stored, or it last said something new of itself
+
 	// ClockOffset is how far its clock was ahead of the hub's when that was last measured; nil: never.
 	ClockOffset *time.Duration
-	LastSeen    time.Time // when a batch of it was stored, or it last said something new of itself
 }
 
 // Agents returns all agents, sorted by id.

@@ -242,16 +242,16 @@ func TestBusy(t *testing.T) {
 
 func TestAgents(t *testing.T) {
 	s := newTestStore(t)
-	s.exec(`INSERT INTO known_agents VALUES
+	s.exec(`INSERT INTO known_agents (agent, labels, attributes, first_seen, updated) VALUES
 		('b', map('region', 'eu'), map('os.type', 'linux'), '2025-01-01 00:00:00.000', '2025-01-02 00:00:00.000'),
 		('a', map(), map(), '2025-01-01 00:00:00.000', '2025-01-02 00:00:00.000')`)
-	s.exec(`INSERT INTO known_agents VALUES ('b', map('region', 'us'), map('os.type', 'linux'), '2025-01-01 00:00:00.000', '2025-01-03 00:00:00.000')`)
+	s.exec(`INSERT INTO known_agents (agent, labels, attributes, first_seen, updated) VALUES ('b', map('region', 'us'), map('os.type', 'linux'), '2025-01-01 00:00:00.000', '2025-01-03 00:00:00.000')`)
 	s.exec(`INSERT INTO progress (agent, epoch, version, hub, block, from_seq, to_seq, updated) VALUES ('b', 'e', 1, 1, 1, 1, 1, '2025-01-04 00:00:00.000')`)
 	agents, err := s.newReader().Agents(t.Context())
 	if err != nil {
 		t.Fatal(err)
 	}
-	const want = "[{a map[] map[] 2025-01-01 2025-01-02} {b map[region:us] map[os.type:linux] 2025-01-01 2025-01-04}]"
+	const want = "[{a map[] map[] 2025-01-01 2025-01-02 <nil>} {b map[region:us] map[os.type:linux] 2025-01-01 2025-01-04 <nil>}]"
 	if got := strings.ReplaceAll(fmt.Sprint(agents), " 00:00:00 +0000 UTC", ""); got != want {
 		t.Errorf("got %s, want %s", got, want)
 	}

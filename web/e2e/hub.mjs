@@ -1,7 +1,7 @@
 // Starts, kills and reads the programs under test.
 import { spawn } from "node:child_process";
 import { once } from "node:events";
-import { existsSync } from "node:fs";
+import { existsSync, readdirSync, readFileSync } from "node:fs";
 import { createServer } from "node:net";
 import { join } from "node:path";
 import { fileURLToPath } from "node:url";
@@ -75,8 +75,16 @@ export async function startHub({ port, data }) {
   return Object.assign(hub, { url });
 }
 
-export function startAgent({ port, state }) {
-  return new Program("telltale-agent", ["--hub", `ws://127.0.0.1:${port}`, "--token", agentToken, "--interval", "1s", "--spool", state], {});
+export function startAgent({ port, state, args = [] }) {
+  return new Program("telltale-agent", ["--hub", `ws://127.0.0.1:${port}`, "--token", agentToken, "--interval", "1s", "--spool", state, ...args], {});
+}
+
+/** The process id of the hub's ClickHouse, its child. */
+export function clickhousePid(hub) {
+  const tasks = `/proc/${hub.child.pid}/task`;
+  const children = readdirSync(tasks).flatMap((task) => readFileSync(join(tasks, task, "children"), "utf8").trim().split(" ").filter(Boolean));
+  if (children.length === 0) throw new Error("the hub has no child process");
+  return Number(children[0]);
 }
 
 /** Calls `check` until it returns something, and returns that. */

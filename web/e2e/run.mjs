@@ -6,6 +6,7 @@ import { join } from "node:path";
 import { fileURLToPath } from "node:url";
 import { assertAccessible, assertReflow, launch, newContext, patienceMs, signIn, tiles, trendTable, waitFresh } from "./browser.mjs";
 import { freePort, parseClickHouse, poll, startAgent, startHub } from "./hub.mjs";
+import { gapIsShown, openForms, outageIsShown, ownDashboardIsShown } from "./outage.mjs";
 import { askable, windowsBySql } from "./sql.mjs";
 
 const screenshots = fileURLToPath(new URL("screenshots", import.meta.url));
@@ -253,6 +254,24 @@ try {
     await shot("desktop-light", { colorScheme: "light" });
     await shot("phone", { viewport: { width: 390, height: 844 }, deviceScaleFactor: 2, isMobile: true, hasTouch: true });
     await shot("kiosk", { viewport: { width: 1920, height: 1080 } }, "/?kiosk=1");
+  });
+
+  const forms = await openForms(browser, hub.url, await context.cookies());
+
+  await step("the agent is killed and comes back: its page names what is lost", async () => {
+    await agent.end("SIGKILL");
+    // Slow enough that catching up, below, can be watched.
+    agent = startAgent({ port, state: join(directory, "agent"), args: ["--backlog-rate", "3"] });
+    await gapIsShown(forms, host, screenshots);
+  });
+
+  await step("ClickHouse stands still and goes on: behind, catching up, well, and live all the while", async () => {
+    await outageIsShown(forms, hub, screenshots);
+  });
+
+  await step("the hub shows itself", async () => {
+    await ownDashboardIsShown(forms, screenshots);
+    await forms.close();
   });
 
   await step("a session that ends leads to the sign-in, at once", async () => {

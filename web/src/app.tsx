@@ -11,7 +11,8 @@ import { t } from "./strings";
 export function App({ kiosk }: { readonly kiosk: boolean }): JSX.Element {
   const route = useStore(router, (state) => state.route);
   const agent = route.page === "host" ? route.agent : null;
-  const target = useMemo<DashboardRef>(() => ({ id: agent === null ? "overview" : "host", agent }), [agent]);
+  const id = route.page === "board" ? route.id : agent === null ? "overview" : "host";
+  const target = useMemo<DashboardRef>(() => ({ id, agent }), [id, agent]);
   switch (route.page) {
     case "login":
       return <LoginPage next={route.next} ended={new URLSearchParams(location.search).has("ended")} />;
@@ -22,6 +23,6 @@ export function App({ kiosk }: { readonly kiosk: boolean }): JSX.Element {
         </main>
       );
     default:
-      return <BoardPage key={agent ?? ""} target={target} kiosk={kiosk} />;
+      return <BoardPage key={`${id} ${agent ?? ""}`} target={target} kiosk={kiosk} />;
   }
 }

@@ -3,16 +3,18 @@
 export type Route =
   | { readonly page: "overview" }
   | { readonly page: "host"; readonly agent: string }
+  | { readonly page: "board"; readonly id: string }
   | { readonly page: "login"; readonly next: string }
   | { readonly page: "unknown" };
 
 export function parseRoute(path: string, params: URLSearchParams): Route {
   if (path === "/") return { page: "overview" };
   if (path === "/login") return { page: "login", next: ownPath(params.get("next")) };
-  const host = /^\/hosts\/([^/]+)\/?$/.exec(path)?.[1];
-  if (host === undefined) return { page: "unknown" };
+  const [, kind, name] = /^\/(hosts|d)\/([^/]+)\/?$/.exec(path) ?? [];
+  if (name === undefined) return { page: "unknown" };
   try {
-    return { page: "host", agent: decodeURIComponent(host) };
+    const text = decodeURIComponent(name);
+    return kind === "d" ? { page: "board", id: text } : { page: "host", agent: text };
   } catch {
     return { page: "unknown" };
   }

@@ -1,6 +1,6 @@
 import { describe, expect, it } from "vitest";
 import { addNotice } from "../store/state";
-import { decodeAgents, decodeDashboard, decodeEvent, decodeHistory, decodeRefusal } from "./decode";
+import { decodeAgents, decodeDashboard, decodeEvent, decodeGaps, decodeHistory, decodeRefusal } from "./decode";
 import { DecodeError } from "./json";
 
 const definition = {
@@ -53,7 +53,9 @@ describe("decoder", () => {
       ends: [1, 2],
       queries: { cpu: columns },
     });
-    expect(decodeAgents({ agents: [{ agent: "a", connected: false, last_seen: 5, labels: null }] })[0]).toMatchObject({ labels: {}, lastSeen: 5 });
+    expect(decodeAgents({ agents: [{ agent: "a", connected: false, last_seen: 5, labels: null }] })[0]).toMatchObject({ labels: {}, lastSeen: 5, clockOffsetMs: null });
+    const gap = { agent: "a", from: 1, to: 2, count: null, reason: "corrupt" };
+    expect(decodeGaps({ gaps: [{ ...gap, declared: 3 }, { ...gap, count: 7 }] })).toEqual([gap, { ...gap, count: 7 }]);
     expect(decodeRefusal({ error: { code: "limit_points", message: "too many points" } })?.message).toBe("too many points");
     expect(decodeRefusal("<html>")).toBeNull();
   });

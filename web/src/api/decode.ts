@@ -8,12 +8,14 @@ import {
   type ColumnDef,
   type Columns,
   type Dashboard,
+  type DeclaredGap,
   type Frame,
   type Group,
   type History,
   type LineDef,
   type Row,
   type Session,
+  type StorageDef,
   type StreamEvent,
   type TableDef,
   type Thresholds,
@@ -81,6 +83,15 @@ function table(value: unknown, at: string): TableDef {
   };
 }
 
+function storage(value: unknown, at: string): StorageDef {
+  const o = object(value, at);
+  return {
+    behind: text(o["behind"], `${at}.behind`),
+    backlog: text(o["backlog"], `${at}.backlog`),
+    senders: text(o["senders"], `${at}.senders`),
+  };
+}
+
 export function decodeDashboard(value: unknown): Dashboard {
   const o = object(value, "dashboard");
   return {
@@ -92,6 +103,7 @@ export function decodeDashboard(value: unknown): Dashboard {
     tiles: list(o["tiles"] ?? [], "tiles", tile),
     trends: list(o["trends"] ?? [], "trends", trend),
     table: nullable(o["table"], "table", table),
+    storage: nullable(o["storage"], "storage", storage),
   };
 }
 
@@ -159,6 +171,20 @@ export function decodeAgents(value: unknown): Agent[] {
       connected: bool(o["connected"], `${at}.connected`),
       lastSeen: nullable(o["last_seen"], `${at}.last_seen`, number) ?? 0,
       intervalMs: nullable(o["interval_ms"], `${at}.interval_ms`, number) ?? 1000,
+      clockOffsetMs: nullable(o["clock_offset_ms"], `${at}.clock_offset_ms`, number),
+    };
+  });
+}
+
+export function decodeGaps(value: unknown): DeclaredGap[] {
+  return list(object(value, "gaps")["gaps"] ?? [], "gaps", (entry, at) => {
+    const o = object(entry, at);
+    return {
+      agent: text(o["agent"], `${at}.agent`),
+      from: number(o["from"], `${at}.from`),
+      to: number(o["to"], `${at}.to`),
+      count: nullable(o["count"], `${at}.count`, number),
+      reason: text(o["reason"], `${at}.reason`),
     };
   });
 }

@@ -1,7 +1,7 @@
 // The hub's routes, one function each.
-import { decodeAgents, decodeDashboard, decodeHistory, decodeSession } from "./decode";
+import { decodeAgents, decodeDashboard, decodeGaps, decodeHistory, decodeSession } from "./decode";
 import { request } from "./http";
-import type { Agent, Dashboard, History, Query, Session } from "./types";
+import type { Agent, Dashboard, DeclaredGap, History, Query, Session } from "./types";
 
 /** Names one dashboard with its variables, as the hub's addresses do. */
 export interface DashboardRef {
@@ -32,6 +32,14 @@ export async function fetchHistory(ask: HistoryRequest): Promise<History> {
 
 export async function fetchAgents(): Promise<Agent[]> {
   return decodeAgents(await request("GET", "/api/v1/agents"));
+}
+
+/** What the agent, or where it is null any agent, declared lost since `from`, or else in a day. */
+export async function fetchGaps(agent: string | null, from: number | null): Promise<DeclaredGap[]> {
+  const params = new URLSearchParams();
+  if (agent !== null) params.set("agent", agent);
+  if (from !== null) params.set("from", String(from));
+  return decodeGaps(await request("GET", `/api/v1/gaps?${params.toString()}`));
 }
 
 export async function fetchSession(): Promise<Session> {

@@ -62,6 +62,14 @@ export interface Dashboard {
   readonly tiles: readonly TileDef[];
   readonly trends: readonly TrendDef[];
   readonly table: TableDef | null;
+  readonly storage: StorageDef | null;
+}
+
+/** Names the queries by which a page tells how storing goes. */
+export interface StorageDef {
+  readonly behind: string;
+  readonly backlog: string;
+  readonly senders: string;
 }
 
 /** Values of one window, in the order of the query's groups; null is missing. */
@@ -133,6 +141,18 @@ export interface Agent {
   readonly connected: boolean;
   readonly lastSeen: number;
   readonly intervalMs: number;
+  /** How far its clock is ahead of the hub's; null where nobody knows. */
+  readonly clockOffsetMs: number | null;
+}
+
+/** Samples that an agent declares lost. */
+export interface DeclaredGap {
+  readonly agent: string;
+  readonly from: number;
+  readonly to: number;
+  /** Of samples; null where the agent does not know. */
+  readonly count: number | null;
+  readonly reason: string;
 }
 
 export interface Session {

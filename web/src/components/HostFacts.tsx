@@ -1,11 +1,18 @@
 import type { JSX } from "preact";
-import type { Agent } from "../api/types";
+import type { Agent, DeclaredGap } from "../api/types";
 import { sinceTime, span } from "../format/time";
 import { hostFacts } from "../select/facts";
 import { t } from "../strings";
 
+interface HostFactsProps {
+  readonly agent: Agent | undefined;
+  /** Null where nobody has told yet. */
+  readonly gaps: readonly DeclaredGap[] | null;
+  readonly nowMs: number;
+}
+
 /** What the host says of itself, in one quiet line. */
-export function HostFacts({ agent, nowMs }: { readonly agent: Agent | undefined; readonly nowMs: number }): JSX.Element {
+export function HostFacts({ agent, gaps, nowMs }: HostFactsProps): JSX.Element {
   if (agent === undefined) return <dl class="facts" />;
   return (
     <dl class="facts">
@@ -19,6 +26,12 @@ export function HostFacts({ agent, nowMs }: { readonly agent: Agent | undefined;
           <dd>{value}</dd>
         </div>
       ))}
+      {gaps?.length === 0 && (
+        <div>
+          <dt>{t.gapsLabel}</dt>
+          <dd>{t.noGaps}</dd>
+        </div>
+      )}
     </dl>
   );
 }

@@ -102,6 +102,7 @@ function HostRow({ row, nowMs }: { readonly row: RowView; readonly nowMs: number
         <span class={`state state-${row.level}`}>
           <StatusMark level={row.level} />
           {t.level[row.level]}
+          {row.lost !== "" && <span class="meta lost">{row.lost}</span>}
           {row.silentSince !== null && row.silentSince > 0 && <span class="meta">{t.since(sinceTime(row.silentSince, nowMs))}</span>}
         </span>
       </td>

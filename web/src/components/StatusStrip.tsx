@@ -1,9 +1,11 @@
 import type { JSX } from "preact";
 import { sinceTime, span } from "../format/time";
 import type { Exception, Status } from "../select/status";
+import type { StorageState } from "../select/storage";
 import { t } from "../strings";
 import { FreshnessLabel, type FreshnessProps } from "./Freshness";
 import { StatusMark } from "./icons";
+import { StorageNote } from "./StorageNote";
 
 export interface StripProps extends FreshnessProps {
   readonly status: Status;
@@ -11,17 +13,18 @@ export interface StripProps extends FreshnessProps {
   readonly old: boolean;
   /** How long the page remembers, for exceptions older than that. */
   readonly memoryMs: number;
+  readonly storage: StorageState;
 }
 
 const shownExceptions = 4;
 
-export function StatusStrip({ status, old, memoryMs, ...fresh }: StripProps): JSX.Element {
+export function StatusStrip({ status, old, memoryMs, storage, ...fresh }: StripProps): JSX.Element {
   const { level, exceptions } = status;
   const began = exceptions.map((e) => e.since).filter((since) => since > 0);
   const since = exceptions.length > 0 && began.length === exceptions.length ? Math.min(...began) : 0;
   const sentence = since === 0 ? status.sentence : `${status.sentence} ${t.since(sinceTime(since, fresh.nowMs))}`;
   return (
-    <section class={`strip strip-${level}`} data-old={old} aria-label={t.statusLabel}>
+    <section class={`strip strip-${level}`} data-old={old} data-storage={storage.kind} aria-label={t.statusLabel}>
       <div class="strip-main">
         <h2 class="sentence" data-level={level}>
           <StatusMark level={old ? "unknown" : level} />
@@ -34,7 +37,8 @@ export function StatusStrip({ status, old, memoryMs, ...fresh }: StripProps): JS
           <ExceptionItem key={`${e.subject} ${e.text.split(" ")[0] ?? ""}`} exception={e} nowMs={fresh.nowMs} memoryMs={memoryMs} />
         ))}
         {exceptions.length > shownExceptions && <li class="exception-more">{t.more(exceptions.length - shownExceptions)}</li>}
-        {exceptions.length === 0 && level === "ok" && <li class="exception-none">{t.nothingWrong}</li>}
+        <StorageNote storage={storage} />
+        {exceptions.length === 0 && level === "ok" && storage.kind === "well" && <li class="exception-none">{t.nothingWrong}</li>}
       </ul>
     </section>
   );

@@ -2,11 +2,12 @@ import type { JSX } from "preact";
 import { useStore } from "../lib/store";
 import { chooseTheme, nextTheme, theme } from "../lib/theme";
 import { t } from "../strings";
-import { AutoIcon, BackIcon, DarkIcon, HelpIcon, LightIcon, Logo, OutIcon, PauseIcon, PlayIcon } from "./icons";
+import { AutoIcon, BackIcon, DarkIcon, HelpIcon, LightIcon, Logo, OutIcon, PauseIcon, PlayIcon, PulseIcon } from "./icons";
 
 interface TopBarProps {
   readonly title: string;
-  readonly host: boolean;
+  /** Another page than the overview, which leads back to it. */
+  readonly inner: boolean;
   readonly paused: boolean;
   readonly onPause: () => void;
   readonly onHelp: () => void;
@@ -15,7 +16,7 @@ interface TopBarProps {
 
 const themeIcons = { auto: AutoIcon, dark: DarkIcon, light: LightIcon } as const;
 
-export function TopBar({ title, host, paused, onPause, onHelp, onSignOut }: TopBarProps): JSX.Element {
+export function TopBar({ title, inner, paused, onPause, onHelp, onSignOut }: TopBarProps): JSX.Element {
   const choice = useStore(theme, (state) => state.choice);
   const ThemeIcon = themeIcons[choice];
   return (
@@ -25,7 +26,7 @@ export function TopBar({ title, host, paused, onPause, onHelp, onSignOut }: TopB
         <span>{t.product}</span>
       </a>
       <h1 class="where">
-        {host && <a href="/" class="back"><BackIcon />{t.overview}</a>}
+        {inner && <a href="/" class="back"><BackIcon />{t.overview}</a>}
         <span>{title}</span>
       </h1>
       <div class="controls">
@@ -38,6 +39,7 @@ export function TopBar({ title, host, paused, onPause, onHelp, onSignOut }: TopB
         >
           <ThemeIcon />
         </IconButton>
+        <a class="icon-button" href="/d/telltale" title={t.itself} aria-label={t.itself}><PulseIcon /></a>
         <IconButton label={`${t.keys} (?)`} onClick={onHelp}><HelpIcon /></IconButton>
         <IconButton label={t.signOut} onClick={onSignOut}><OutIcon /></IconButton>
       </div>

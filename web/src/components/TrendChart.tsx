@@ -1,6 +1,6 @@
 import type { JSX } from "preact";
 import { useEffect, useLayoutEffect, useMemo, useRef, useState } from "preact/hooks";
-import type { Thresholds, TrendDef } from "../api/types";
+import type { DeclaredGap, Thresholds, TrendDef } from "../api/types";
 import { readPalette } from "../charts/palette";
 import { Plot, type PlotInput } from "../charts/plot";
 import type { BackfillState } from "../data/backfill";
@@ -21,6 +21,7 @@ export interface TrendProps {
   readonly viewTo: number;
   readonly rangeName: string;
   readonly backfill: BackfillState;
+  readonly gaps: readonly DeclaredGap[];
   readonly themeChanges: number;
   readonly old: boolean;
   /** End of the window the cursor of all charts stands at, or null. */
@@ -102,12 +103,12 @@ interface CanvasProps extends TrendProps {
   readonly scale: Scale;
 }
 
-function Canvas({ trend, limits, data, stepMs, viewTo, themeChanges, label, scale, cursor, onCursor }: CanvasProps): JSX.Element {
+function Canvas({ trend, limits, data, stepMs, viewTo, gaps, themeChanges, label, scale, cursor, onCursor }: CanvasProps): JSX.Element {
   const box = useRef<HTMLDivElement>(null);
   const plot = useRef<Plot | null>(null);
   const visible = useRef(true);
-  const newest = useRef<PlotInput>({ data, stepMs, viewTo, scale });
-  newest.current = { data, stepMs, viewTo, scale };
+  const newest = useRef<PlotInput>({ data, stepMs, viewTo, gaps, scale });
+  newest.current = { data, stepMs, viewTo, gaps, scale };
   const shape = data.lines.map((line) => `${line.slot}${line.id}${line.label}`).join("\n");
 
   useLayoutEffect(() => {
@@ -141,7 +142,7 @@ function Canvas({ trend, limits, data, stepMs, viewTo, themeChanges, label, scal
 
   useEffect(() => {
     if (visible.current) plot.current?.update(newest.current);
-  }, [data, viewTo]);
+  }, [data, viewTo, gaps]);
 
   useEffect(() => {
     plot.current?.showCursor(cursor);

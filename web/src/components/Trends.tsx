@@ -1,6 +1,6 @@
 import type { JSX } from "preact";
 import { useRef, useState } from "preact/hooks";
-import type { Dashboard, Thresholds } from "../api/types";
+import type { Dashboard, DeclaredGap, Thresholds } from "../api/types";
 import type { BackfillState } from "../data/backfill";
 import type { Grid } from "../data/grid";
 import { useHold } from "../lib/hold";
@@ -18,6 +18,8 @@ export interface TrendsProps {
   readonly rangeName: string;
   readonly zone: string;
   readonly backfill: BackfillState;
+  /** Marked in the charts: time of which the host's agent lost samples. */
+  readonly gaps: readonly DeclaredGap[];
   readonly themeChanges: number;
   readonly old: boolean;
   readonly kiosk: boolean;
@@ -52,6 +54,7 @@ export function Trends(props: TrendsProps): JSX.Element {
             viewTo={drawn.viewTo}
             rangeName={t.lastRange(rangeName)}
             backfill={props.backfill}
+            gaps={props.gaps}
             themeChanges={props.themeChanges}
             old={props.old}
             cursor={cursor}

@@ -21,6 +21,7 @@ export const BackIcon = (): JSX.Element => <Icon><path d="M9.5 3.5 5 8l4.5 4.5" 
 export const CloseIcon = (): JSX.Element => <Icon><path d="m4 4 8 8M12 4l-8 8" /></Icon>;
 export const TableIcon = (): JSX.Element => <Icon><path d="M2.5 3.5h11v9h-11zM2.5 6.5h11M6.5 6.5v6" /></Icon>;
 export const ChartIcon = (): JSX.Element => <Icon><path d="M2.5 2.5v11h11M5 10l2.5-3 2 1.8L13 5" /></Icon>;
+export const PulseIcon = (): JSX.Element => <Icon><path d="M1.5 8.5h3l2-5 3 9 2-4h3" /></Icon>;
 export const AutoIcon = (): JSX.Element => <Icon><circle cx="8" cy="8" r="5.5" /><path d="M8 2.5a5.5 5.5 0 0 1 0 11z" fill="currentColor" /></Icon>;
 export const DarkIcon = (): JSX.Element => <Icon><path d="M13 9.4A5.5 5.5 0 1 1 6.6 3a4.4 4.4 0 0 0 6.4 6.4z" /></Icon>;
 export const LightIcon = (): JSX.Element => (

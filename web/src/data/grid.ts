@@ -15,6 +15,8 @@ export interface GridShape {
   readonly depth: number;
   /** Queries that charts and tiles draw; all others remember `shallow` windows. */
   readonly deep: ReadonlySet<string>;
+  /** Queries whose values do not count as news of what the dashboard is about. */
+  readonly background?: ReadonlySet<string>;
 }
 
 /** Windows remembered where only the newest value is shown; enough to tell since when a value is bad. */
@@ -40,10 +42,11 @@ export class Grid {
   readonly depth: number;
   /** End of the newest window, or 0 before the first. */
   end = 0;
-  /** End of the newest window that held a value, or 0. */
+  /** End of the newest window that held a value of what the dashboard is about, or 0. */
   newest = 0;
 
   readonly #deep: ReadonlySet<string>;
+  readonly #background: ReadonlySet<string>;
   /** Indexes of tellers, by window. */
   readonly #told: Uint8Array;
   readonly #queries = new Map<string, QueryRings>();
@@ -52,6 +55,7 @@ export class Grid {
     this.stepMs = shape.stepMs;
     this.depth = shape.depth;
     this.#deep = shape.deep;
+    this.#background = shape.background ?? new Set();
     this.#told = new Uint8Array(shape.depth);
   }
 
@@ -108,7 +112,7 @@ export class Grid {
 
   put(query: string, key: string, end: number, value: number): void {
     const ring = this.#ring(query, key);
-    if (end > this.newest && end <= this.end && !Number.isNaN(value)) this.newest = end;
+    if (end > this.newest && end <= this.end && !Number.isNaN(value) && !this.#background.has(query)) this.newest = end;
     if (this.#holds(end, ring.length)) ring[this.#slot(end, ring.length)] = value;
   }
 

@@ -50,6 +50,9 @@ export function plain(value: number, format: Format, unit: string, scale?: Scale
   return shown.unit === "" ? shown.text : `${shown.text}\u202f${shown.unit}`;
 }
 
+/** A count with all its digits: "1,240". */
+export const full = (count: number): string => fixed(0).format(count);
+
 /** Every digit there is, for tooltips: "12,345,678 B". */
 export function exact(value: number, format: Format, unit: string): string {
   if (Number.isNaN(value)) return t.noData;

@@ -12,6 +12,11 @@ export const clockTime = (ms: number): string => clock.format(ms);
 /** 10:41 */
 export const minuteTime = (ms: number): string => minute.format(ms);
 
+const dayClock = new Intl.DateTimeFormat(undefined, { day: "numeric", month: "short", hour: "2-digit", minute: "2-digit", second: "2-digit", hourCycle: "h23" });
+
+/** 5 Jan, 10:41:07 */
+export const dayTime = (ms: number): string => dayClock.format(ms);
+
 export const fullTime = (ms: number): string => full.format(ms);
 
 /** 10:41 where that is enough, and with the day where it is long ago. */

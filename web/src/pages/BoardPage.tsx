@@ -1,6 +1,7 @@
 import type { JSX } from "preact";
 import { useEffect, useMemo, useState } from "preact/hooks";
 import { signOut, type DashboardRef } from "../api/hub";
+import type { Dashboard } from "../api/types";
 import { KeysDialog } from "../components/KeysDialog";
 import { Message } from "../components/Message";
 import { Notices } from "../components/Notices";
@@ -20,6 +21,11 @@ interface BoardPageProps {
   readonly kiosk: boolean;
 }
 
+/** A host's page is called by its host, every other by its own title. */
+export function boardTitle(target: DashboardRef, dashboard: Dashboard | null): string {
+  return target.agent ?? (target.id === "overview" ? t.overview : (dashboard?.title ?? ""));
+}
+
 /** Wall screens load a new page by themselves: not all at once, and not over and over where that does not help. */
 const reloadAfterMs = 20_000;
 
@@ -35,6 +41,7 @@ export function BoardPage({ target, kiosk }: BoardPageProps): JSX.Element {
   const state = useStore(board.store, (s) => s);
   const [help, setHelp] = useState(false);
   useKiosk(kiosk);
+  const title = boardTitle(target, state.dashboard);
 
   useEffect(() => {
     if (!kiosk || state.outdated === "no") return undefined;
@@ -73,8 +80,8 @@ export function BoardPage({ target, kiosk }: BoardPageProps): JSX.Element {
       <a class="skip" href="#content">{t.skip}</a>
       {!kiosk && (
         <TopBar
-          title={target.agent ?? t.overview}
-          host={target.agent !== null}
+          title={title}
+          inner={target.id !== "overview"}
           paused={state.paused}
           onPause={pause}
           onHelp={() => {
@@ -84,7 +91,7 @@ export function BoardPage({ target, kiosk }: BoardPageProps): JSX.Element {
         />
       )}
       <main id="content" tabIndex={-1}>
-        {kiosk && <h1 class="sr">{target.agent ?? t.overview}</h1>}
+        {kiosk && <h1 class="sr">{title}</h1>}
         <Content board={board} kiosk={kiosk} />
       </main>
       <Notices
@@ -134,5 +141,5 @@ function Content({ board, kiosk }: { readonly board: Board; readonly kiosk: bool
     );
   }
   if (dashboard === null || board.grid === null) return <Skeleton />;
-  return <BoardView board={board} dashboard={dashboard} grid={board.grid} kiosk={kiosk} />;
+  return <BoardView board={board} dashboard={dashboard} grid={board.grid} title={boardTitle(board.ref, dashboard)} kiosk={kiosk} />;
 }

@@ -1,7 +1,8 @@
 import type { JSX } from "preact";
 import { useEffect, useMemo, useRef } from "preact/hooks";
-import type { Dashboard } from "../api/types";
+import type { Dashboard, DeclaredGap } from "../api/types";
 import { Announcer } from "../components/Announcer";
+import { GapList } from "../components/GapList";
 import { HostFacts } from "../components/HostFacts";
 import { HostTable } from "../components/HostTable";
 import { NoAgents } from "../components/Message";
@@ -15,7 +16,9 @@ import { useSecond } from "../lib/hooks";
 import { useStore } from "../lib/store";
 import { setTabIcon, tabTitle } from "../lib/tab";
 import { theme } from "../lib/theme";
+import { lostByAgent } from "../select/gaps";
 import { status } from "../select/status";
+import { storageState } from "../select/storage";
 import { rowViews } from "../select/table";
 import { tileViews } from "../select/tiles";
 import type { Board } from "../store/board";
@@ -26,19 +29,22 @@ interface BoardViewProps {
   readonly board: Board;
   readonly dashboard: Dashboard;
   readonly grid: Grid;
+  readonly title: string;
   readonly kiosk: boolean;
 }
 
 const kioskTiles = 6;
+const none: readonly DeclaredGap[] = [];
 
 /** The dashboard's sections, in an order that never changes: status, key figures, trends, table. */
-export function BoardView({ board, dashboard, grid, kiosk }: BoardViewProps): JSX.Element {
+export function BoardView({ board, dashboard, grid, title, kiosk }: BoardViewProps): JSX.Element {
   useSecond();
   const state = useStore(board.store, (s) => s);
   const themeChanges = useStore(theme, (s) => s.changes);
   const scales = useRef(new Map<string, Scale>());
   const { revision, viewEnd, comparisons, paused } = state;
   const agents = state.agents ?? [];
+  const gaps = state.gaps ?? none;
   const { agent } = board.ref;
   const period = span(dashboard.rangeMs);
   const nowMs = board.clock.now();
@@ -50,15 +56,17 @@ export function BoardView({ board, dashboard, grid, kiosk }: BoardViewProps): JS
     () => tileViews({ dashboard, grid, viewEnd, comparisons, scales: scales.current, period }),
     [dashboard, grid, revision, viewEnd, comparisons],
   );
-  const verdict = useMemo(() => status({ dashboard, grid, viewEnd, agents, agent }), [dashboard, grid, revision, viewEnd, state.agents]);
-  const rows = useMemo(
-    () => (dashboard.table === null || kiosk ? [] : rowViews(dashboard.table, grid, agents, viewEnd)),
-    [dashboard, grid, revision, viewEnd, state.agents, kiosk],
-  );
+  // The hub tells how storing goes also where nobody sends any more.
+  const storage = useMemo(() => storageState(dashboard, grid, paused ? viewEnd : grid.end), [dashboard, grid, revision, viewEnd, paused]);
+  const verdict = useMemo(() => status({ dashboard, grid, viewEnd, agents, agent, storage }), [dashboard, grid, revision, viewEnd, state.agents, storage]);
+  const rows = useMemo(() => {
+    if (dashboard.table === null || kiosk) return [];
+    return rowViews(dashboard.table, grid, agents, viewEnd, lostByAgent(gaps, viewEnd - dashboard.rangeMs, viewEnd));
+  }, [dashboard, grid, revision, viewEnd, state.agents, gaps, kiosk]);
 
   useEffect(() => {
-    document.title = tabTitle(verdict.level, verdict.exceptions.length, fresh.kind, agent ?? t.overview);
-  }, [verdict.level, verdict.exceptions.length, fresh.kind, agent]);
+    document.title = tabTitle(verdict.level, verdict.exceptions.length, fresh.kind, title);
+  }, [verdict.level, verdict.exceptions.length, fresh.kind, title]);
   useEffect(() => {
     setTabIcon(old ? "unknown" : verdict.level);
   }, [verdict.level, old, themeChanges]);
@@ -86,12 +94,13 @@ export function BoardView({ board, dashboard, grid, kiosk }: BoardViewProps): JS
         rangeName={period}
         zone={zoneName(nowMs)}
         backfill={state.backfill}
+        gaps={agent === null ? none : gaps}
         themeChanges={themeChanges}
         old={old}
         kiosk={kiosk}
       />
     ),
-    [dashboard, grid, revision, viewEnd, viewTo, state.backfill, themeChanges, old, kiosk],
+    [dashboard, grid, revision, viewEnd, viewTo, state.backfill, gaps, themeChanges, old, kiosk],
   );
   const table = useMemo(
     () => (dashboard.table === null || kiosk ? null : <HostTable def={dashboard.table} rows={rows} nowMs={minuteMs} />),
@@ -109,11 +118,13 @@ export function BoardView({ board, dashboard, grid, kiosk }: BoardViewProps): JS
         newestMs={newestMs}
         nowMs={nowMs}
         pausedAt={paused ? viewEnd : null}
+        storage={old ? { kind: "well" } : storage}
         memoryMs={dashboard.table === null ? dashboard.rangeMs : 60 * dashboard.stepMs}
       />
       <p class="print-only">{dashboard.title} – {fullTime(nowMs)} {zoneName(nowMs)} – {t.lastRange(period)}</p>
       <Announcer text={old ? `${t.fresh[fresh.kind]}. ${verdict.sentence}` : verdict.sentence} critical={verdict.level === "critical" && !old ? verdict.sentence : ""} />
-      {agent !== null && !kiosk && <HostFacts agent={known} nowMs={nowMs} />}
+      {agent !== null && !kiosk && <HostFacts agent={known} gaps={state.gaps} nowMs={nowMs} />}
+      {agent !== null && !kiosk && <GapList gaps={gaps} nowMs={nowMs} />}
       {empty ? (
         <NoAgents />
       ) : (

@@ -1,6 +1,6 @@
 import type { Agent } from "../api/types";
 import { plain } from "../format/number";
-import { sinceTime } from "../format/time";
+import { sinceTime, span } from "../format/time";
 import { t } from "../strings";
 
 type Attributes = Readonly<Record<string, string>>;
@@ -13,7 +13,7 @@ const told = new Set([
 ]);
 
 /** What is known of a host, for people: the operator's own labels first, then what it is, then what we have no name for. */
-export function hostFacts({ agent, labels, attributes: a }: Agent, nowMs: number): Fact[] {
+export function hostFacts({ agent, labels, attributes: a, clockOffsetMs }: Agent, nowMs: number): Fact[] {
   const known: (readonly [string, string | undefined])[] = [
     [t.facts.name, a["host.name"] === agent ? undefined : a["host.name"]],
     [t.facts.os, system(a)],
@@ -23,6 +23,7 @@ export function hostFacts({ agent, labels, attributes: a }: Agent, nowMs: number
     [t.facts.arch, a["host.arch"]],
     [t.facts.virtual, a["host.virtualization"]],
     [t.facts.booted, booted(a["host.boot_time"], nowMs)],
+    [t.facts.clock, clock(clockOffsetMs)],
   ];
   return [
     ...Object.entries(labels),
@@ -41,6 +42,14 @@ function memory(bytes: string | undefined): string | undefined {
   if (bytes === undefined) return undefined;
   const size = Number(bytes);
   return size > 0 ? plain(size, "bytes", "By") : bytes;
+}
+
+/** Clocks that differ by less tell the same time to people. */
+const notableOffsetMs = 1000;
+
+function clock(ms: number | null): string | undefined {
+  if (ms === null || Math.abs(ms) <= notableOffsetMs) return undefined;
+  return ms > 0 ? t.ahead(span(ms)) : t.slow(span(-ms));
 }
 
 function booted(time: string | undefined, nowMs: number): string | undefined {

@@ -24,6 +24,7 @@ const dashboard: Dashboard = {
   tiles: [{ id: "cpu", title: "CPU", unit: "1", format: "percent", query: "cpu", better: "lower", ...limits }],
   trends: [{ id: "cpu", title: "CPU", unit: "1", format: "percent", max: 1, lines: [{ query: "by", label: "{agent}" }] }],
   table: { title: "Hosts", row: "agent", link: "/hosts/{agent}", columns: [{ title: "CPU", query: "by", unit: "1", format: "percent", ...limits }] },
+  storage: null,
 };
 
 const agent = (name: string, connected = true): Agent => ({
@@ -33,6 +34,7 @@ const agent = (name: string, connected = true): Agent => ({
   connected,
   lastSeen: start - 120_000,
   intervalMs: 1000,
+  clockOffsetMs: null,
 });
 
 /** Thirty windows; each host's values come from a function of the window's index. */
@@ -59,7 +61,7 @@ function longGrid(): Grid {
 }
 
 const say = (grid: Grid, agents: readonly Agent[], host: string | null = null) =>
-  status({ dashboard, grid, viewEnd: grid.end, agents, agent: host });
+  status({ dashboard, grid, viewEnd: grid.end, agents, agent: host, storage: { kind: "well" } });
 
 describe("levels", () => {
   it("judges by thresholds, in either direction", () => {
@@ -174,7 +176,8 @@ describe("facts of a host", () => {
 describe("table", () => {
   it("lists every host known, in the order of names, and tells missing from not measured", () => {
     const grid = gridOf({ "web-10": () => 0.5, "web-2": (i) => (i > 24 ? null : 0.5) });
-    const rows = rowViews(dashboard.table ?? never(), grid, [agent("web-2"), agent("web-10"), agent("db", false)], grid.end);
+    const rows = rowViews(dashboard.table ?? never(), grid, [agent("web-2"), agent("web-10"), agent("db", false)], grid.end, new Map([["db", "12 s lost"]]));
+    expect(rows.map((row) => row.lost)).toEqual(["12 s lost", "", ""]);
     expect(rows.map((row) => [row.name, row.level, row.cells[0]?.text, row.cells[0]?.share])).toEqual([
       ["db", "unknown", "–", null],
       ["web-2", "ok", "no data", null],
@@ -184,7 +187,7 @@ describe("table", () => {
 
   it("makes links that survive any name", () => {
     const grid = gridOf({ "a/b c": () => 0.5 });
-    expect(rowViews(dashboard.table ?? never(), grid, [], grid.end)[0]?.href).toBe("/hosts/a%2Fb%20c");
+    expect(rowViews(dashboard.table ?? never(), grid, [], grid.end, new Map())[0]?.href).toBe("/hosts/a%2Fb%20c");
   });
 });
 

@@ -5,6 +5,7 @@ import { plain } from "../format/number";
 import { t } from "../strings";
 import { rank, worst, type Level } from "./level";
 import { judge } from "./read";
+import type { StorageState } from "./storage";
 import { members, silentSince } from "./table";
 
 export interface Exception {
@@ -29,6 +30,7 @@ export interface StatusInput {
   readonly agents: readonly Agent[];
   /** The host the dashboard is about, or null where it is about all of them. */
   readonly agent: string | null;
+  readonly storage: StorageState;
 }
 
 interface Measure extends Thresholds {
@@ -40,11 +42,21 @@ interface Measure extends Thresholds {
 
 export function status(input: StatusInput): Status {
   if (input.grid.newest === 0) return { level: "unknown", sentence: t.waitingForData, exceptions: [] };
-  const exceptions = (input.agent === null ? ofHosts(input) : ofHost(input, input.agent)).sort(
+  const found = input.agent === null ? ofHosts(input) : ofHost(input, input.agent);
+  const behind = ofStorage(input.storage);
+  const exceptions = [...found, ...behind].sort(
     (a, b) => rank(b.level) - rank(a.level) || a.subject.localeCompare(b.subject, undefined, { numeric: true }),
   );
   const level = worst(exceptions.map((e) => e.level));
-  return { level, exceptions, sentence: sentence(input, exceptions) };
+  const measured = sentence(input, found);
+  return { level, exceptions, sentence: behind.length === 0 ? measured : t.andBehind(measured, found.length === 0) };
+}
+
+/** Live goes on while history is behind, so it is no more than a warning. */
+function ofStorage(storage: StorageState): Exception[] {
+  if (storage.kind !== "behind") return [];
+  const text = t.behind(t.behindReasons[storage.reason] ?? storage.reason);
+  return [{ level: "warning", subject: t.history, href: "/d/telltale", text, since: storage.since }];
 }
 
 function sentence({ agent, dashboard, grid, agents }: StatusInput, exceptions: readonly Exception[]): string {

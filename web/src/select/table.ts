@@ -19,6 +19,8 @@ export interface RowView {
   readonly href: string;
   readonly level: Level;
   readonly silentSince: number | null;
+  /** What was lost of it in the range shown; empty where nothing was. */
+  readonly lost: string;
   readonly cells: readonly CellView[];
 }
 
@@ -43,7 +45,7 @@ export function silentSince(table: TableDef, grid: Grid, agent: Agent | undefine
   return newest > 0 ? newest : (agent?.lastSeen ?? 0);
 }
 
-export function rowViews(table: TableDef, grid: Grid, agents: readonly Agent[], viewEnd: number): RowView[] {
+export function rowViews(table: TableDef, grid: Grid, agents: readonly Agent[], viewEnd: number, lost: ReadonlyMap<string, string>): RowView[] {
   const byName = new Map(agents.map((agent) => [agent.agent, agent]));
   return members(table, grid, agents).map((name) => {
     const silent = silentSince(table, grid, byName.get(name), name, viewEnd);
@@ -53,6 +55,7 @@ export function rowViews(table: TableDef, grid: Grid, agents: readonly Agent[], 
       href: table.link === "" ? "" : table.link.replaceAll(`{${table.row}}`, encodeURIComponent(name)),
       level: silent === null ? worst(cells.map((c) => c.level)) : "unknown",
       silentSince: silent,
+      lost: lost.get(name) ?? "",
       cells,
     };
   });

@@ -1,5 +1,5 @@
 // One dashboard on screen: takes what the stream, history and the hub's lists say, and keeps the state the page draws.
-import { fetchAgents, fetchDashboard, fetchHistory, type DashboardRef } from "../api/hub";
+import { fetchAgents, fetchDashboard, fetchGaps, fetchHistory, type DashboardRef } from "../api/hub";
 import { HttpError } from "../api/http";
 import type { Dashboard, StreamEvent } from "../api/types";
 import { applyGap, applySnapshot, applyTick, snapshotOf, unsettledWindows } from "../data/apply";
@@ -22,6 +22,7 @@ export interface BoardPorts {
 
 const protocolVersion = 1;
 const agentsEveryMs = 15_000;
+const gapsEveryMs = 10_000;
 const compareEveryMs = 60_000;
 /** Where no snapshot comes (nothing was ever sent, or no stream opens), history is asked all the same. */
 const snapshotGraceMs = 2_000;
@@ -34,6 +35,7 @@ export class Board {
 
   readonly #ports: BoardPorts;
   readonly #agents: Repeater;
+  readonly #gaps: Repeater;
   readonly #comparison: Repeater;
   #grid: Grid | null = null;
   #backfill: Backfill | null = null;
@@ -49,6 +51,7 @@ export class Board {
     this.#ports = ports;
     this.ref = ports.ref;
     this.#agents = new Repeater(agentsEveryMs, () => this.#loadAgents());
+    this.#gaps = new Repeater(gapsEveryMs, () => this.#loadGaps());
     this.#comparison = new Repeater(compareEveryMs, () => this.#compare());
   }
 
@@ -69,6 +72,7 @@ export class Board {
     cancelAnimationFrame(this.#frame);
     clearTimeout(this.#timer);
     this.#agents.stop();
+    this.#gaps.stop();
     this.#comparison.stop();
     this.#backfill?.stop();
     this.#closeStream?.();
@@ -119,6 +123,8 @@ export class Board {
       // Twice the range, so that a paused page keeps what it shows for as long as that.
       depth: Math.ceil((2 * dashboard.rangeMs) / dashboard.stepMs),
       deep: new Set(Object.keys(drawn)),
+      // How storing goes is known as long as there is a hub: it says nothing of how fresh the dashboard's own data is.
+      background: new Set(Object.values(dashboard.storage ?? {})),
     });
     this.#grid = grid;
     this.#backfill = new Backfill({
@@ -132,6 +138,7 @@ export class Board {
       onUnauthorized: this.#ports.onUnauthorized,
     });
     this.store.set({ phase: { kind: "ready" }, dashboard });
+    this.#gaps.start();
     this.#closeStream = openStream({
       ref: this.ref,
       lastId: () => this.#lastId,
@@ -219,6 +226,18 @@ export class Board {
     }
   }
 
+  async #loadGaps(): Promise<void> {
+    const { agent } = this.ref;
+    const rangeMs = this.store.get().dashboard?.rangeMs ?? 0;
+    try {
+      const gaps = await fetchGaps(agent, agent === null ? Math.floor(this.clock.now() - rangeMs) : null);
+      if (!this.#stopped) this.store.set({ gaps });
+    } catch (error) {
+      if (error instanceof HttpError && error.unauthorized && !this.#stopped) this.#ports.onUnauthorized();
+      // What is known of gaps stays true; the next round asks again.
+    }
+  }
+
   async #compare(): Promise<void> {
     const { dashboard, paused } = this.store.get();
     if (dashboard === null || paused) return;
@@ -230,6 +249,11 @@ export class Board {
     }
   }
 
+  /** Where only the hub still tells of itself, the dashboard's own newest values stay on screen, and grow old. */
+  get #viewEnd(): number {
+    return this.#grid === null ? 0 : this.#grid.newest > 0 ? this.#grid.newest : this.#grid.end;
+  }
+
   /** Draws at most once per frame, and not at all while nobody can see it or the page is paused: amended values wait, too. */
   readonly #flushSoon = (): void => {
     cancelAnimationFrame(this.#frame);
@@ -237,7 +261,7 @@ export class Board {
     this.#frame = requestAnimationFrame(() => {
       const { revision, viewEnd, paused } = this.store.get();
       if (paused && viewEnd > 0) return;
-      this.store.set({ revision: revision + 1, viewEnd: this.#grid?.end ?? 0 });
+      this.store.set({ revision: revision + 1, viewEnd: this.#viewEnd });
     });
   };
 }

@@ -1,4 +1,4 @@
-import type { Agent, Dashboard, Notice } from "../api/types";
+import type { Agent, Dashboard, DeclaredGap, Notice } from "../api/types";
 import type { BackfillState } from "../data/backfill";
 import type { Comparison } from "../data/compare";
 import type { Link } from "../stream/freshness";
@@ -26,6 +26,8 @@ export interface BoardState {
   readonly comparisons: ReadonlyMap<string, Comparison>;
   /** Null until the first answer. */
   readonly agents: readonly Agent[] | null;
+  /** What was declared lost, of the host in a day, or of all hosts in the range shown; null until the first answer. */
+  readonly gaps: readonly DeclaredGap[] | null;
   readonly notices: readonly ShownNotice[];
   /** The hub has a newer page, or speaks a newer protocol. */
   readonly outdated: "no" | "newer" | "foreign";
@@ -41,6 +43,7 @@ export const initialState: BoardState = {
   backfill: { kind: "loading" },
   comparisons: new Map(),
   agents: null,
+  gaps: null,
   notices: [],
   outdated: "no",
 };

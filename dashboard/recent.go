@@ -1,0 +1,38 @@
+package dashboard
+
+import (
+	"context"
+	"sync"
+	"time"
+)
+
+// recentKept is how long an answer of history serves: every page asks for it now and then, and it
+// changes rarely.
+const recentKept = 5 * time.Second
+
+// recent remembers what history said last, so that many pages ask it once. While history is away
+// it serves what it had.
+type recent[T any] struct {
+	mu     sync.Mutex // held while one asks: the others wait for the answer
+	asked  time.Time
+	loaded bool
+	value  T
+	err    error // of the last time it was asked
+}
+
+func (r *recent[T]) get(ctx context.Context, ask func(context.Context) (T, error)) (T, error) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	if r.asked.IsZero() || time.Since(r.asked) >= recentKept {
+		value, err := ask(ctx)
+		r.asked, r.err = time.Now(), err
+		if err == nil {
+			r.value, r.loaded = value, true
+		}
+	}
+	if !r.loaded {
+		var none T
+		return none, r.err
+	}
+	return r.value, nil
+}
