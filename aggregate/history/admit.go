@@ -81,10 +81,10 @@ func (w *Writer) ClockOffset(agent string, ahead time.Duration) {
 		return
 	}
 	row := &state.row
-	ms := int32(ahead.Milliseconds())
-	if row.clockOffsetMS != nil && max(ms-*row.clockOffsetMS, *row.clockOffsetMS-ms) < int32(clockChange.Milliseconds()) {
+	if known := row.clockOffsetMS; known != nil && (ahead-time.Duration(*known)*time.Millisecond).Abs() < clockChange {
 		return
 	}
+	ms := int32(ahead.Milliseconds())
 	row.clockOffsetMS, row.updated = &ms, time.Now().UTC()
 	w.newAgents = append(w.newAgents, *row)
 }

@@ -56,7 +56,7 @@ export async function outageIsShown(forms, hub, screenshots) {
   process.kill(clickhouse, "SIGSTOP");
   try {
     await poll("the page to say that history is behind", patienceMs, async () => (await storage(forms.dark)) === "behind");
-    assert.match(await strip(forms.dark), /history is behind[\s\S]*ClickHouse is slow or away/);
+    assert.match(await strip(forms.dark), /[Hh]istory is behind[\s\S]*ClickHouse is slow or away/);
     const before = await tiles(forms.dark);
     await poll("a tile to change while history is behind", patienceMs, async () => {
       const now = await tiles(forms.dark);

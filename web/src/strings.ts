@@ -29,7 +29,8 @@ export const t = {
   history: "History",
   behind: (reason: string) => `is behind: ${reason}; live goes on, agents keep what they send`,
   behindReasons: { slow: "ClickHouse is slow or away", disk_full: "ClickHouse’s disk is nearly full", starting: "ClickHouse is starting" } as Readonly<Record<string, string>>,
-  andBehind: (sentence: string, well: boolean) => `${sentence}${well ? ", but" : ", and"} history is behind`,
+  butBehind: (sentence: string) => `${sentence}, but history is behind`,
+  behindAnd: (sentence: string) => `History is behind. ${sentence}`,
   draining: {
     subject: "History",
     text: (count: string, n: number) => `is catching up: agents still hold ${count} batch${n === 1 ? "" : "es"}`,

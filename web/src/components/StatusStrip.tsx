@@ -19,9 +19,7 @@ export interface StripProps extends FreshnessProps {
 const shownExceptions = 4;
 
 export function StatusStrip({ status, old, memoryMs, storage, ...fresh }: StripProps): JSX.Element {
-  const { level, exceptions } = status;
-  const began = exceptions.map((e) => e.since).filter((since) => since > 0);
-  const since = exceptions.length > 0 && began.length === exceptions.length ? Math.min(...began) : 0;
+  const { level, exceptions, since } = status;
   const sentence = since === 0 ? status.sentence : `${status.sentence} ${t.since(sinceTime(since, fresh.nowMs))}`;
   return (
     <section class={`strip strip-${level}`} data-old={old} data-storage={storage.kind} aria-label={t.statusLabel}>

@@ -105,6 +105,7 @@ describe("status", () => {
     expect(say(gridOf({ a: () => 0.1, b: () => 0.2 }), [agent("a"), agent("b")])).toEqual({
       level: "ok",
       sentence: "All 2 hosts are well",
+      since: 0,
       exceptions: [],
     });
   });
@@ -144,7 +145,7 @@ describe("status", () => {
 
   it("claims nothing before the first data", () => {
     const grid = new Grid({ stepMs: 1000, depth: 10, deep: new Set() });
-    expect(say(grid, [])).toEqual({ level: "unknown", sentence: "Waiting for the first data", exceptions: [] });
+    expect(say(grid, [])).toEqual({ level: "unknown", sentence: "Waiting for the first data", exceptions: [], since: 0 });
   });
 });
 

@@ -21,6 +21,8 @@ export interface Status {
   readonly level: Level;
   readonly sentence: string;
   readonly exceptions: readonly Exception[];
+  /** When what the sentence says began; 0 where that is not known of all of it. */
+  readonly since: number;
 }
 
 export interface StatusInput {
@@ -41,7 +43,7 @@ interface Measure extends Thresholds {
 }
 
 export function status(input: StatusInput): Status {
-  if (input.grid.newest === 0) return { level: "unknown", sentence: t.waitingForData, exceptions: [] };
+  if (input.grid.newest === 0) return { level: "unknown", sentence: t.waitingForData, exceptions: [], since: 0 };
   const found = input.agent === null ? ofHosts(input) : ofHost(input, input.agent);
   const behind = ofStorage(input.storage);
   const exceptions = [...found, ...behind].sort(
@@ -49,7 +51,13 @@ export function status(input: StatusInput): Status {
   );
   const level = worst(exceptions.map((e) => e.level));
   const measured = sentence(input, found);
-  return { level, exceptions, sentence: behind.length === 0 ? measured : t.andBehind(measured, found.length === 0) };
+  const told = behind.length === 0 ? measured : found.length === 0 ? t.butBehind(measured) : t.behindAnd(measured);
+  return { level, exceptions, sentence: told, since: began(found.length === 0 ? behind : found) };
+}
+
+function began(exceptions: readonly Exception[]): number {
+  const known = exceptions.map((e) => e.since).filter((since) => since > 0);
+  return exceptions.length > 0 && known.length === exceptions.length ? Math.min(...known) : 0;
 }
 
 /** Live goes on while history is behind, so it is no more than a warning. */

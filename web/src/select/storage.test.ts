@@ -71,7 +71,15 @@ describe("how storing goes", () => {
     expect(grid.newest).toBe(end);
     const storage = storageState(dashboard, grid, end);
     const told = status({ dashboard, grid, viewEnd: end, agents: [], agent: null, storage });
-    expect([told.level, told.sentence]).toEqual(["warning", "All is well, but history is behind"]);
+    expect([told.level, told.sentence, told.since]).toEqual(["warning", "All is well, but history is behind", 0]);
+    // Where a measure is bad too, the time beside the sentence is the measure's.
+    const both = { ...dashboard, tiles: [{ id: "cpu", title: "CPU", unit: "1", format: "percent", query: "cpu", better: "lower", warn: 0.8, crit: 0.9 }] } as const;
+    for (let at = end - 9_000; at <= end; at += 1000) grid.put("cpu", "", at, 0.99);
+    grid.setGroups("cpu", [{}]);
+    const since = end - 4_000;
+    const two = status({ dashboard: both, grid, viewEnd: end, agents: [], agent: null, storage: { kind: "behind", reason: "slow", since, batches: 1 } });
+    expect([two.level, two.sentence, two.exceptions.length]).toEqual(["critical", "History is behind. 1 measure needs attention", 2]);
+    expect(two.since).not.toBe(since);
     expect(told.exceptions.map((e) => [e.subject, e.href, e.text])).toEqual([
       ["History", "/d/telltale", "is behind: ClickHouse is slow or away; live goes on, agents keep what they send"],
     ]);
