@@ -27,8 +27,12 @@ export const t = {
   longerThan: (span: string) => `for over ${span}`,
   silent: "silent",
   history: "History",
-  behind: (reason: string) => `is behind: ${reason}; live goes on, agents keep what they send`,
-  behindReasons: { slow: "ClickHouse is slow or away", disk_full: "ClickHouse’s disk is nearly full", starting: "ClickHouse is starting" } as Readonly<Record<string, string>>,
+  behind: (reason: string) => `is behind: ${reason}`,
+  behindReasons: {
+    slow: "ClickHouse is slow or away; live goes on, agents keep what they send",
+    disk_full: "ClickHouse’s disk is nearly full; live goes on, agents keep what they send",
+    starting: "ClickHouse is not ready; agents keep what they have and come back",
+  } as Readonly<Record<string, string>>,
   butBehind: (sentence: string) => `${sentence}, but history is behind`,
   behindAnd: (sentence: string) => `History is behind. ${sentence}`,
   draining: {
