@@ -139,7 +139,7 @@ func (h *hub) openTelemetry(context.Context) error {
 	}
 	tokens.revoked = h.door.Revoke
 	h.self = h.newSelf(to)
-	return nil
+	return h.watchSpools()
 }
 
 func (h *hub) openDashboard(context.Context) error {

@@ -2,8 +2,13 @@ package main
 
 import (
 	"context"
+	"math"
+	"sync/atomic"
 	"time"
 
+	"github.com/prometheus/client_golang/prometheus"
+
+	"telltale/aggregate"
 	"telltale/ingest/self"
 	"telltale/ingest/wire"
 )
@@ -23,6 +28,32 @@ func (h *hub) storage() self.Storage {
 		s.Behind = "starting"
 	}
 	return s
+}
+
+// watchSpools has /metrics tell how much agents hold, which is in their own series.
+func (h *hub) watchSpools() error {
+	held, err := h.live.Watch(time.Now(), map[string]aggregate.Query{
+		"batches": {Metric: "telltale.agent.spool.batches", Over: aggregate.Last, Agg: aggregate.AggSum, Step: aggregate.Second},
+	})
+	if err != nil {
+		return err
+	}
+	h.onClose(held.Close)
+	var newest atomic.Uint64 // a window is given once, and there may be two scrapes of it
+	return h.metrics.Register(prometheus.NewGaugeFunc(prometheus.GaugeOpts{
+		Name: "telltale_agents_spooled_batches", Help: "Batches that connected agents hold, as they say; a few of each are always under way.",
+	}, func() float64 {
+		for _, tick := range held.Ticks() {
+			batches := 0.0
+			for _, value := range tick.Results["batches"].Values {
+				if !math.IsNaN(value) {
+					batches = value
+				}
+			}
+			newest.Store(math.Float64bits(batches))
+		}
+		return math.Float64frombits(newest.Load())
+	}))
 }
 
 // clocksEvery is how often the agents' clocks are noted: a round trip is known soon after hello.

@@ -6,6 +6,7 @@ import (
 	"io"
 	"net/http"
 	"net/url"
+	"regexp"
 	"strings"
 	"syscall"
 	"testing"
@@ -266,6 +267,13 @@ func TestTheGapOfAKilledAgentIsTold(t *testing.T) {
 	eventually(t, "the hub counts it", func() bool {
 		n, err := sql(t, hub, "SELECT sum(value) FROM samples WHERE metric = 'telltale.gaps.declared' AND labels['reason'] = 'unclean_stop'")
 		return err == nil && n == "1"
+	})
+	eventually(t, "the agent's spool is in /metrics", func() bool {
+		answer := ask(t, "http://"+in.listen, http.MethodGet, "/metrics", "", session, "")
+		defer func() { _ = answer.Body.Close() }()
+		text, err := io.ReadAll(answer.Body)
+		held := regexp.MustCompile(`(?m)^telltale_agents_spooled_batches ([1-9])`).FindSubmatch(text)
+		return err == nil && held != nil
 	})
 	eventually(t, "the agent's spool is told", func() bool {
 		n, err := sql(t, hub, "SELECT count() FROM samples WHERE metric = 'telltale.agent.spool.batches'")

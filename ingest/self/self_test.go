@@ -108,7 +108,9 @@ func (h *hub) want(t *testing.T, b *ingest.Batch, want map[string]float64) {
 	}
 }
 
-func tallied(id string, t ingest.Tally) ingest.AgentStatus { return ingest.AgentStatus{ID: id, Tally: t} }
+func tallied(id string, t ingest.Tally) ingest.AgentStatus {
+	return ingest.AgentStatus{ID: id, Tally: t}
+}
 
 func TestTheCountsBecomeSamples(t *testing.T) {
 	h := &hub{totals: ingest.Totals{
