@@ -144,6 +144,9 @@ func (p *panel) renumber(numbers []int32) {
 		s.values = gather(s.values, numbers)
 	}
 	p.seen, p.top = gather(p.seen, numbers), gather(p.top, numbers)
+	if p.past != nil {
+		p.past.renumber(numbers)
+	}
 	p.current, p.ranked = renumbered(p.current, numbers), renumbered(p.ranked, numbers)
 	if listed := renumbered(p.listed, numbers); len(listed) == len(p.listed) {
 		p.listed = listed

@@ -4,21 +4,45 @@ import (
 	"fmt"
 	"slices"
 	"strings"
+	"time"
 )
 
-// open returns the panel of a query, a new one where it is not watched yet.
-func (l *Live) open(now int64, q Query, queries map[string]Query) (*panel, error) {
-	if q.Expr != "" {
-		return l.openFormula(now, q, queries)
-	}
-	return l.openMetric(now, q, q.String()), nil
+// opening is the circumstances of a watch that begins.
+type opening struct {
+	now     int64         // ms
+	span    time.Duration // whose sums decide about top groups
+	queries map[string]Query
 }
 
-func (l *Live) openMetric(now int64, q Query, key string) *panel {
+// key is the query's, with all else that its answer depends on.
+func (o opening) key(q Query) string {
+	if q.Top == 0 {
+		return q.String()
+	}
+	return fmt.Sprintf("%v over %v", q, o.span)
+}
+
+// rank prepares a panel for choosing the top groups, where its query asks for it.
+func (o opening) rank(p *panel) {
+	if p.query.Top > 0 {
+		p.span, p.past = o.span, newSums(p.query.Step, o.span)
+	}
+}
+
+// open returns the panel of a query, a new one where it is not watched yet.
+func (l *Live) open(o opening, q Query) (*panel, error) {
+	if q.Expr != "" {
+		return l.openFormula(o, q)
+	}
+	return l.openMetric(o, q, o.key(q)), nil
+}
+
+func (l *Live) openMetric(o opening, q Query, key string) *panel {
 	p := l.panels[key]
 	if p == nil {
-		t := l.openTrack(now, q)
+		t := l.openTrack(o.now, q)
 		p = &panel{key: key, query: q, track: t, grouping: t.group(q.By), scratch: &l.scratch}
+		o.rank(p)
 		l.panels[key] = p
 		t.panels = append(t.panels, p)
 		p.ring.begin(t.first)
@@ -29,14 +53,14 @@ func (l *Live) openMetric(now int64, q Query, key string) *panel {
 	return p
 }
 
-func (l *Live) openFormula(now int64, q Query, queries map[string]Query) (*panel, error) {
-	expression, operands, err := q.arithmetic(queries)
+func (l *Live) openFormula(o opening, q Query) (*panel, error) {
+	expression, operands, err := q.arithmetic(o.queries)
 	if err != nil {
 		return nil, err
 	}
 	names := expression.Queries()
 	var key strings.Builder
-	key.WriteString(q.String())
+	key.WriteString(o.key(q))
 	for _, name := range names {
 		fmt.Fprintf(&key, "; %s=%v", name, operands[name])
 	}
@@ -44,14 +68,15 @@ func (l *Live) openFormula(now int64, q Query, queries map[string]Query) (*panel
 	if p == nil {
 		f := &formula{expression: expression, names: names, joins: make([][]int32, len(names))}
 		for _, name := range names {
-			o := operands[name].Normal()
-			own := o.String()
+			operand := operands[name].Normal()
+			own := operand.String()
 			if q.Top > 0 { // the top of the result decides what the operands count as other
 				own = key.String() + "; " + own
 			}
-			f.operands = append(f.operands, l.openMetric(now, o, own))
+			f.operands = append(f.operands, l.openMetric(o, operand, own))
 		}
 		p = &panel{key: key.String(), query: q, formula: f, grouping: f.lead().grouping, scratch: &l.scratch}
+		o.rank(p)
 		l.panels[p.key] = p
 		l.formulas = append(l.formulas, p)
 		from, _ := f.bounds()

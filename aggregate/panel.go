@@ -1,6 +1,9 @@
 package aggregate
 
-import "slices"
+import (
+	"slices"
+	"time"
+)
 
 // otherGroup is the number of the group of all that are not among the top.
 const otherGroup int32 = -1
@@ -22,6 +25,9 @@ type panel struct {
 	answer  []Group // the same; given out, so never written to
 	version int     // of listed
 
+	// Of queries with a top only.
+	span   time.Duration // whose sums decide about the top: up to the newest window
+	past   *sums
 	ranked []int32 // the top groups, best first; nil until decided
 	top    []bool  // by group: is among the top; nil until decided
 
@@ -89,6 +95,9 @@ func (p *panel) record(w int64, values []float64, other float64, turn uint64) {
 		if present(v) {
 			p.seen[g] = max(p.seen[g], w)
 		}
+	}
+	if leaving := w - ringWindows; p.query.Top > 0 && w == p.ring.next && p.ring.has(leaving) {
+		p.past.add(p.query.Step.end(leaving), p.ring.at(leaving).values)
 	}
 	p.ring.record(w, values, other, turn)
 }

@@ -26,11 +26,11 @@ func (p *panel) listTop(turn uint64) {
 // there may be, lest a group that came first stands alone for a minute.
 func (p *panel) due() bool {
 	end := p.query.Step.end(p.ring.next - 1)
-	return end%int64(Minute) == 0 || len(p.ranked) < min(p.query.Top, len(p.current))
+	return end%int64(Minute) == 0 || len(p.ranked) < p.query.Top && len(p.ranked) < len(p.candidates())
 }
 
 func (p *panel) decide(turn uint64) {
-	ranked := Top(p.query.Top, p.current, p.sum, func(a, b int32) int { return p.group(a).Compare(p.group(b)) })
+	ranked := Top(p.query.Top, p.candidates(), p.sum, func(a, b int32) int { return p.group(a).Compare(p.group(b)) })
 	top := make([]bool, len(p.grouping.groups))
 	changed := len(ranked) != len(p.ranked)
 	for _, g := range ranked {
@@ -49,11 +49,27 @@ func (p *panel) decide(turn uint64) {
 	}
 }
 
-// sum is what groups are ranked by: the sum of the group's values over the ring.
+// candidates are the groups that may be among the top: those with a value in the span, on whose sums over it they are ranked.
+func (p *panel) candidates() []int32 {
+	from := p.spanStart()
+	var all []int32
+	for g, w := range p.seen {
+		if w >= 0 && p.query.Step.end(w) > from {
+			all = append(all, int32(g))
+		}
+	}
+	return all
+}
+
+// spanStart is the time (ms) at which the span of the newest window begins.
+func (p *panel) spanStart() int64 { return p.query.Step.end(p.ring.next-1) - p.span.Milliseconds() }
+
+// sum is what groups are ranked by: the sum of the group's values over the span, as far as the panel has been watched.
 func (p *panel) sum(g int32) float64 {
-	total := 0.0
+	from := p.spanStart()
+	total := p.past.sum(g, from)
 	for w := p.ring.oldest(); w < p.ring.next; w++ {
-		if v := p.ring.at(w).value(g); present(v) {
+		if v := p.ring.at(w).value(g); present(v) && p.query.Step.end(w) > from {
 			total += v
 		}
 	}

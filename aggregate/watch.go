@@ -58,8 +58,15 @@ type Columns struct {
 
 // Watch starts to give the results of queries, which must be of one step. A query that is watched already
 // is not computed twice, and has a past at once; any other begins with the first whole window after now, with the last value
-// of each gauge carried into it. The error names the query and the key.
+// of each gauge carried into it. Top groups are those of the windows that a snapshot can hold. The error names the
+// query and the key.
 func (l *Live) Watch(now time.Time, queries map[string]Query) (*Watch, error) {
+	return l.WatchOver(now, 0, queries)
+}
+
+// WatchOver is Watch for a page that shows a longer span: top groups are those with the greatest sums over the span up to
+// the newest window, as history has them for that range, or as far as it has been watched.
+func (l *Live) WatchOver(now time.Time, span time.Duration, queries map[string]Query) (*Watch, error) {
 	if len(queries) == 0 {
 		return nil, errors.New("watch: no queries")
 	}
@@ -74,7 +81,8 @@ func (l *Live) Watch(now time.Time, queries map[string]Query) (*Watch, error) {
 	w := &Watch{live: l, panels: map[string]*panel{}, versions: map[string]int{}, turn: l.turn, told: -1}
 	for name, q := range queries {
 		w.step = q.Step
-		p, err := l.open(now.UnixMilli(), q.Normal(), queries)
+		opening := opening{now: now.UnixMilli(), span: max(span, ringWindows*q.Step.Duration()), queries: queries}
+		p, err := l.open(opening, q.Normal())
 		if err != nil {
 			w.release()
 			return nil, fmt.Errorf("watch: %w", inQuery(name, err))
