@@ -81,7 +81,7 @@ func New(cfg Config, parts Parts, log *slog.Logger) (*App, error) {
 		Parts:    parts,
 		log:      log,
 		attempts: store.NewAttempts(parts.Metrics),
-		topics:   newTopics(parts.Live, parts.Streams, log),
+		topics:   newTopics(parts.Live, parts.Streams, parts.History, log),
 		sessions: newSessionEnds(parts.Streams),
 		now:      time.Now,
 	}
@@ -126,7 +126,10 @@ func New(cfg Config, parts Parts, log *slog.Logger) (*App, error) {
 func (a *App) Fiber() *fiber.App { return a.fiber }
 
 // Run closes windows and publishes them to the streams until ctx ends.
-func (a *App) Run(ctx context.Context) { a.Live.Run(ctx, a.topics.publish) }
+func (a *App) Run(ctx context.Context) {
+	a.Live.Run(ctx, func(now time.Time) { a.topics.publish(ctx, now) })
+	a.topics.comparer.running.Wait()
+}
 
 func (a *App) routes() {
 	a.fiber.Use(recoverPanic, secureHeaders)

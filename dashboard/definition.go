@@ -18,7 +18,8 @@ type definition struct {
 	Title    string                     `yaml:"title" json:"title"`
 	Variable string                     `yaml:"variable" json:"-"` // a label that all queries are narrowed to one value of
 	StepMS   int64                      `yaml:"step_ms" json:"step_ms"`
-	RangeMS  int64                      `yaml:"range_ms" json:"range_ms"` // that the trends cover
+	Timezone string                     `yaml:"timezone" json:"timezone,omitempty"` // IANA name, by whose calendar is compared; UTC without
+	RangeMS  int64                      `yaml:"range_ms" json:"range_ms"`           // that the trends cover
 	Queries  map[string]aggregate.Query `yaml:"queries" json:"queries"`
 	Tiles    []tile                     `yaml:"tiles" json:"tiles"`
 	Trends   []trend                    `yaml:"trends" json:"trends"`
@@ -48,17 +49,19 @@ type measure struct {
 type tile struct {
 	ID      string `yaml:"id" json:"id"`
 	measure `yaml:",inline"`
-	Better  string `yaml:"better" json:"better"` // lower, higher or none
+	Better  string `yaml:"better" json:"better"`             // lower, higher or none
+	Compare string `yaml:"compare" json:"compare,omitempty"` // with which past: a shift, or nothing
 }
 
 // trend is a chart. Where its id is a tile's, the tile's thresholds are drawn in it.
 type trend struct {
-	ID     string   `yaml:"id" json:"id"`
-	Title  string   `yaml:"title" json:"title"`
-	Unit   string   `yaml:"unit" json:"unit"`
-	Format string   `yaml:"format" json:"format"`
-	Max    *float64 `yaml:"max" json:"max,omitempty"` // of the axis, where the measure has one
-	Lines  []line   `yaml:"lines" json:"lines"`
+	ID      string   `yaml:"id" json:"id"`
+	Title   string   `yaml:"title" json:"title"`
+	Unit    string   `yaml:"unit" json:"unit"`
+	Format  string   `yaml:"format" json:"format"`
+	Max     *float64 `yaml:"max" json:"max,omitempty"` // of the axis, where the measure has one
+	Lines   []line   `yaml:"lines" json:"lines"`
+	Compare string   `yaml:"compare" json:"compare,omitempty"` // with which past each line is drawn once more: a shift, or nothing
 }
 
 // line is one line per group of a query. {name} in its label stands for the group's label.

@@ -17,8 +17,8 @@ var (
 
 // validate checks all that the page and the live state rely on.
 func (d definition) validate() error {
-	if d.Title == "" || d.RangeMS < d.StepMS {
-		return errors.New("give a title, and a range_ms not shorter than step_ms")
+	if d.Title == "" || d.StepMS <= 0 || d.RangeMS < d.StepMS {
+		return errors.New("give a title, a step_ms, and a range_ms not shorter than it")
 	}
 	if err := aggregate.ValidateQueries(d.Queries); err != nil {
 		return fmt.Errorf("queries: %w", err)
@@ -29,6 +29,7 @@ func (d definition) validate() error {
 		}
 	}
 	check := definitionCheck{queries: d.Queries, used: map[string]bool{}}
+	check.comparisons(d)
 	check.tiles(d.Tiles)
 	check.trends(d.Trends)
 	check.table(d.Table)
@@ -146,5 +147,39 @@ func (c *definitionCheck) unused() {
 		if !c.used[name] {
 			c.fail("query %s: nothing shows it", name)
 		}
+	}
+}
+
+// comparisons checks what tiles and trends are compared with. Both compare one number with one.
+func (c *definitionCheck) comparisons(d definition) {
+	if _, err := aggregate.LoadZone(d.Timezone); err != nil {
+		c.fail("%w", err)
+	}
+	for _, t := range d.Tiles {
+		c.shift("tile "+t.ID, t.Compare)
+	}
+	for _, t := range d.Trends {
+		if t.Compare == "" {
+			continue
+		}
+		at := "trend " + t.ID
+		c.shift(at, t.Compare)
+		if n := d.RangeMS / d.StepMS; n > trendWindows {
+			c.fail("%s: range_ms has %d windows, which is too many to compare: the limit is %d", at, n, trendWindows)
+		}
+		for _, l := range t.Lines {
+			if len(c.queries[l.Query].By) > 0 {
+				c.fail("%s: compare: query %s has groups, and one line is compared with one", at, l.Query)
+			}
+		}
+	}
+}
+
+func (c *definitionCheck) shift(at, shift string) {
+	if shift == "" {
+		return
+	}
+	if _, err := aggregate.NewComparison(shift, ""); err != nil {
+		c.fail("%s: %w", at, err)
 	}
 }

@@ -88,17 +88,20 @@ func TestFrames(t *testing.T) {
 		}
 	}
 	names := []string{"a", "b"}
-	f(appendTick(nil, names, tick), `{"end":2000,"values":{"a":[0.5,null],"b":[3]},"groups":{"a":[{"agent":"x\n","b":""},{}]},"amend":[{"end":1000,"values":{"b":[1]}}]}`)
+	f(appendTick(nil, names, tick, pastRows{}), `{"end":2000,"values":{"a":[0.5,null],"b":[3]},"groups":{"a":[{"agent":"x\n","b":""},{}]},"amend":[{"end":1000,"values":{"b":[1]}}]}`)
+	past := pastRows{since: 1000, until: 3000, rows: map[string]map[string][]float64{"1w": {"b": {1, nan, 2}}, "1d": {"b": {0, 0, 0}, "a": {nan, nan, 1}}}}
+	f(appendTick(nil, names, aggregate.Tick{End: 2000}, past),
+		`{"end":2000,"values":{},"compare":{"since":1000,"shifts":{"1d":{"a":[null,null,1],"b":[0,0,0]},"1w":{"b":[1,null,2]}}}}`)
 	snapshot := aggregate.Snapshot{Since: 1000, End: 2000, Step: 1000, Results: map[string]aggregate.Columns{
 		"b": {Groups: []aggregate.Group{{}}, Values: [][]float64{{1, 2}}},
 		"a": {},
 	}}
 	columns := `{"a":{"groups":[],"values":[]},"b":{"groups":[{}],"values":[[1,2]]}}`
-	f(appendSnapshot(nil, names, snapshot), `{"end":2000,"since":1000,"step_ms":1000,"queries":`+columns+`}`)
-	ask := HistoryQuery{Queries: map[string]aggregate.Query{"a": {}, "b": {}}, From: 500, To: 2500, Step: 1000}
+	f(appendSnapshot(nil, names, snapshot, pastRows{}), `{"end":2000,"since":1000,"step_ms":1000,"queries":`+columns+`}`)
+	ask := historyRequest{HistoryQuery: HistoryQuery{Queries: map[string]aggregate.Query{"a": {}, "b": {}}, From: 500, To: 2500, Step: 1000}}
 	answer := HistoryAnswer{Step: 1000, Ends: []int64{1000, 2000}, Results: snapshot.Results}
-	f(appendHistory(nil, ask, answer), `{"from":0,"to":2000,"step_ms":1000,"ends":[1000,2000],"queries":`+columns+`}`)
-	f(appendHistory(nil, ask, HistoryAnswer{Step: 1000}), `{"from":500,"to":2500,"step_ms":1000,"ends":[],"queries":{}}`)
+	f(appendHistory(nil, ask, answer, nil), `{"from":0,"to":2000,"step_ms":1000,"ends":[1000,2000],"queries":`+columns+`}`)
+	f(appendHistory(nil, ask, HistoryAnswer{Step: 1000}, nil), `{"from":500,"to":2500,"step_ms":1000,"ends":[],"queries":{}}`)
 }
 
 func BenchmarkTick(b *testing.B) {
@@ -115,7 +118,7 @@ func BenchmarkTick(b *testing.B) {
 	var buffer []byte
 	b.ReportAllocs()
 	for b.Loop() {
-		buffer = appendTick(buffer[:0], names, tick)
+		buffer = appendTick(buffer[:0], names, tick, pastRows{})
 	}
 	b.SetBytes(int64(len(buffer)))
 }

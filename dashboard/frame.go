@@ -9,7 +9,7 @@ import (
 )
 
 // appendTick writes a tick's data. Names are those of the topic's queries, sorted.
-func appendTick(b []byte, names []string, t aggregate.Tick) []byte {
+func appendTick(b []byte, names []string, t aggregate.Tick, past pastRows) []byte {
 	b = appendInt(append(b, `{"end":`...), t.End)
 	b = appendFields(append(b, `,"values":`...), names, t.Results, func(b []byte, r aggregate.Result) []byte {
 		return appendNumbers(b, r.Values)
@@ -24,7 +24,7 @@ func appendTick(b []byte, names []string, t aggregate.Tick) []byte {
 			return append(b, '}')
 		})
 	}
-	return append(b, '}')
+	return append(appendPast(b, past), '}')
 }
 
 func changedGroups(t aggregate.Tick) map[string][]aggregate.Group {
@@ -52,16 +52,17 @@ func isEmpty(t aggregate.Tick) bool {
 }
 
 // appendSnapshot writes a snapshot's data.
-func appendSnapshot(b []byte, names []string, s aggregate.Snapshot) []byte {
+func appendSnapshot(b []byte, names []string, s aggregate.Snapshot, past pastRows) []byte {
 	b = appendInt(append(b, `{"end":`...), s.End)
 	b = appendInt(append(b, `,"since":`...), s.Since)
 	b = appendInt(append(b, `,"step_ms":`...), int64(s.Step))
 	b = appendFields(append(b, `,"queries":`...), names, s.Results, appendColumns)
-	return append(b, '}')
+	return append(appendPast(b, past), '}')
 }
 
-// appendHistory writes the answer to a history query: from and to are the bounds of its windows.
-func appendHistory(b []byte, ask HistoryQuery, answer HistoryAnswer) []byte {
+// appendHistory writes the answer to a history query: from and to are the bounds of its windows. Before is what they are
+// compared with, nil for nothing.
+func appendHistory(b []byte, ask historyRequest, answer HistoryAnswer, before map[string]aggregate.Columns) []byte {
 	from, to := ask.From, ask.To
 	if n := len(answer.Ends); n > 0 {
 		from, to = answer.Ends[0]-int64(answer.Step), answer.Ends[n-1]
@@ -72,5 +73,11 @@ func appendHistory(b []byte, ask HistoryQuery, answer HistoryAnswer) []byte {
 	b = appendList(append(b, `,"ends":`...), answer.Ends, appendInt)
 	names := slices.Sorted(maps.Keys(ask.Queries))
 	b = appendFields(append(b, `,"queries":`...), names, answer.Results, appendColumns)
+	if c := ask.compare; c != nil {
+		b = appendText(append(b, `,"compare":{"shift":`...), string(c.Shift))
+		b = appendText(append(b, `,"timezone":`...), c.Zone.String())
+		b = appendList(append(b, `,"ends":`...), c.Windows(answer.Step, answer.Ends), appendInt)
+		b = append(appendFields(append(b, `,"queries":`...), names, before, appendColumns), '}')
+	}
 	return append(b, '}')
 }

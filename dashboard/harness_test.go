@@ -154,6 +154,7 @@ func (s *site) serve() {
 func (s *site) close() {
 	ctx, cancel := context.WithTimeout(context.Background(), patience)
 	defer cancel()
+	s.topics.comparer.running.Wait()
 	if err := s.Streams.Close(ctx); err != nil {
 		s.t.Errorf("close the streams: %v", err)
 	}
@@ -177,7 +178,7 @@ func (s *site) send(agent, metric string, kind aggregate.Kind, value float64, la
 func (s *site) tick() int64 {
 	s.clock.add(time.Second)
 	s.Live.Advance(s.now())
-	s.topics.publish(s.now())
+	s.topics.publish(s.t.Context(), s.now())
 	return s.now().Truncate(time.Second).UnixMilli()
 }
 

@@ -35,6 +35,7 @@ type (
 		End, Since int64
 		StepMS     int64 `json:"step_ms"`
 		Queries    map[string]columns
+		Compare    compareData
 	}
 	tickData struct {
 		End    int64
@@ -44,6 +45,11 @@ type (
 			End    int64
 			Values map[string]row
 		}
+		Compare compareData
+	}
+	compareData struct {
+		Since  int64
+		Shifts map[string]map[string]row
 	}
 	gapData struct {
 		From, To int64
@@ -311,7 +317,7 @@ func TestEmptyTick(t *testing.T) {
 		if got := isEmpty(tick); got != want {
 			t.Errorf("%+v: empty %v, want %v", tick, got, want)
 		}
-		if !json.Valid(appendTick(nil, []string{"q"}, tick)) {
+		if !json.Valid(appendTick(nil, []string{"q"}, tick, pastRows{})) {
 			t.Errorf("%+v is no JSON", tick)
 		}
 	}

@@ -15,18 +15,19 @@ import (
 type topic struct {
 	watch  *aggregate.Watch
 	stream *stream.Topic
-	names  []string // of the queries, sorted
-	last   int64    // the end of the window last published
-	failed bool     // the last publication did
+	names  []string    // of the queries, sorted
+	past   *comparison // nil without any
+	last   int64       // the end of the window last published
+	failed bool        // the last publication did
 	buffer []byte
 }
 
-func openTopic(live *aggregate.Live, hub *stream.Hub, now time.Time, queries map[string]aggregate.Query) (*topic, error) {
-	watch, err := live.Watch(now, queries)
+func openTopic(live *aggregate.Live, hub *stream.Hub, now time.Time, d definition) (*topic, error) {
+	watch, err := live.WatchOver(now, time.Duration(d.RangeMS)*time.Millisecond, d.Queries)
 	if err != nil {
 		return nil, err
 	}
-	t := &topic{watch: watch, names: slices.Sorted(maps.Keys(queries))}
+	t := &topic{watch: watch, names: slices.Sorted(maps.Keys(d.Queries)), past: d.comparison()}
 	t.stream = hub.NewTopic(t.keyframe)
 	return t, nil
 }
@@ -39,8 +40,8 @@ func (t *topic) publish() error {
 		}
 		t.last = tick.End
 		var data []byte
-		if !isEmpty(tick) {
-			t.buffer = appendTick(t.buffer[:0], t.names, tick)
+		if past := t.past.news(); !isEmpty(tick) || len(past.rows) > 0 {
+			t.buffer = appendTick(t.buffer[:0], t.names, tick, past)
 			data = t.buffer
 		}
 		if err := t.stream.Publish(tick.End, data); err != nil {
@@ -56,5 +57,5 @@ func (t *topic) keyframe() stream.Keyframe {
 	if s.Since > s.End {
 		return stream.Keyframe{} // no window has closed yet
 	}
-	return stream.Keyframe{ID: s.End, Since: s.Since - int64(s.Step), Data: appendSnapshot(nil, t.names, s)}
+	return stream.Keyframe{ID: s.End, Since: s.Since - int64(s.Step), Data: appendSnapshot(nil, t.names, s, t.past.all())}
 }

@@ -1,7 +1,9 @@
 package dashboard
 
 import (
+	"context"
 	"errors"
+	"fmt"
 	"log/slog"
 	"maps"
 	"net/http"
@@ -31,12 +33,13 @@ type topics struct {
 	mu    sync.Mutex
 	byKey map[string]*topic
 
+	comparer   *comparer
 	publishing prometheus.Histogram
 }
 
-func newTopics(live *aggregate.Live, hub *stream.Hub, log *slog.Logger) *topics {
+func newTopics(live *aggregate.Live, hub *stream.Hub, history History, log *slog.Logger) *topics {
 	return &topics{
-		live: live, hub: hub, log: log, byKey: map[string]*topic{},
+		live: live, hub: hub, log: log, byKey: map[string]*topic{}, comparer: newComparer(history),
 		publishing: prometheus.NewHistogram(prometheus.HistogramOpts{
 			Name:    "telltale_dashboard_publish_seconds",
 			Help:    "Time to encode and publish the ticks of all topics, each second.",
@@ -53,7 +56,7 @@ func (ts *topics) metrics() []prometheus.Collector {
 		defer ts.mu.Unlock()
 		return float64(len(ts.byKey))
 	})
-	return []prometheus.Collector{open, ts.publishing}
+	return []prometheus.Collector{open, ts.publishing, ts.comparer.failures}
 }
 
 // topicKey is the same for queries that mean the same and have the same names.
@@ -65,16 +68,21 @@ func topicKey(queries map[string]aggregate.Query) string {
 	return key.String()
 }
 
-// serve hands the topic of the queries to a viewer, and opens it for the first. The viewer's
+// topicKey is the same for dashboards whose streams say the same.
+func (d definition) topicKey() string {
+	return fmt.Sprintf("%s%s%d ms", topicKey(d.Queries), d.comparison().key(), d.RangeMS)
+}
+
+// serve hands the topic of a dashboard to a viewer, and opens it for the first. The viewer's
 // function must not block.
-func (ts *topics) serve(now time.Time, queries map[string]aggregate.Query, viewer func(*stream.Topic)) error {
-	key := topicKey(queries)
+func (ts *topics) serve(now time.Time, d definition, viewer func(*stream.Topic)) error {
+	key := d.topicKey()
 	ts.mu.Lock()
 	defer ts.mu.Unlock()
 	t := ts.byKey[key]
 	if t == nil {
 		var err error
-		if t, err = openTopic(ts.live, ts.hub, now, queries); err != nil {
+		if t, err = openTopic(ts.live, ts.hub, now, d); err != nil {
 			return refuseTopic(err)
 		}
 		ts.byKey[key] = t
@@ -92,12 +100,14 @@ func refuseTopic(err error) error {
 
 // publish sends what has closed on every topic, and closes those that nobody watches any more.
 // It is called after each step of the live state, by one goroutine.
-func (ts *topics) publish(time.Time) {
+// Until ctx ends, history is asked beside it; comparer.running tells when that is over.
+func (ts *topics) publish(ctx context.Context, now time.Time) {
 	start := time.Now()
 	ts.mu.Lock()
 	open := slices.Collect(maps.Values(ts.byKey))
 	ts.mu.Unlock()
 	for _, t := range open {
+		ts.comparer.refresh(ctx, t.past, now)
 		err := t.publish()
 		if err != nil && !t.failed { // not again each second until it is over
 			ts.log.Warn("a dashboard's ticks are not published", "error", err)

@@ -37,7 +37,7 @@ func (a *App) stream(c *fiber.Ctx) error {
 	}
 	session := sessionOf(c)
 	a.sessions.watch(session)
-	return a.topics.serve(a.now(), board.Queries, func(t *stream.Topic) {
+	return a.topics.serve(a.now(), board, func(t *stream.Topic) {
 		a.Streams.Serve(c.Context(), stream.Request{Topic: t, Session: session.Key, User: session.User.Name, Hello: first})
 	})
 }
