@@ -1,4 +1,5 @@
 // Every word the page says, in one place: for translators, and so that a word means the same thing everywhere.
+import type { Shift } from "./api/types";
 import type { Level } from "./select/level";
 
 const s = (count: number): string => (count === 1 ? "" : "s");
@@ -78,9 +79,15 @@ export const t = {
   pausedHint: "New data is still collected.",
 
   tilesLabel: "Key figures",
-  deltaVs: (span: string) => `vs previous ${span}`,
+  deltaVs: (then: string) => `vs ${then}`,
+  previous: (span: string) => `previous ${span}`,
+  shift: { "1d": "yesterday", "1w": "last week", "1M": "last month" } satisfies Record<Shift, string>,
   deltaTitle: (span: string, now: string, before: string) => `Average of the last ${span}: ${now}. Average of the ${span} before: ${before}.`,
   deltaUnknown: (span: string) => `Nothing to compare with: no data in the ${span} before.`,
+  shiftTitle: (span: string, then: string, now: string, before: string) => `Average of the last ${span}: ${now}. At the same time ${then}: ${before}.`,
+  shiftUnknown: (then: string) => `Nothing to compare with: no data at this time ${then}.`,
+  dashed: (then: string) => `dashed: ${then}`,
+  lineThen: (label: string, then: string) => `${label} ${then}`,
   rangeSteady: (span: string, value: string) => `${value} throughout ${span}`,
   rangeLabel: (span: string, low: string, high: string) => `${low}–${high} in ${span}`,
   lastValueAt: (time: string) => `last value ${time}`,

@@ -38,6 +38,7 @@ describe("decoder", () => {
     expect(decodeEvent("tick", { end: 2, values: { cpu: [1, null] }, amend: [{ end: 1, values: { cpu: [0.5] } }] })).toEqual({
       type: "tick",
       end: 2,
+      past: null,
       values: { cpu: [1, null] },
       groups: {},
       amend: [{ end: 1, values: { cpu: [0.5] }, groups: {} }],

@@ -4,6 +4,7 @@ import {
   betters,
   formats,
   noticeLevels,
+  shifts,
   type Agent,
   type ColumnDef,
   type Columns,
@@ -13,8 +14,10 @@ import {
   type Group,
   type History,
   type LineDef,
+  type Past,
   type Row,
   type Session,
+  type Shift,
   type StorageDef,
   type StreamEvent,
   type TableDef,
@@ -32,6 +35,8 @@ function thresholds(o: Readonly<Record<string, unknown>>, at: string): Threshold
   return { warn: nullable(o["warn"], `${at}.warn`, number), crit: nullable(o["crit"], `${at}.crit`, number) };
 }
 
+const shift = (value: unknown, at: string): Shift => oneOf(value, at, shifts);
+
 function tile(value: unknown, at: string): TileDef {
   const o = object(value, at);
   return {
@@ -41,6 +46,7 @@ function tile(value: unknown, at: string): TileDef {
     format: oneOf(o["format"], `${at}.format`, formats),
     query: text(o["query"], `${at}.query`),
     better: oneOf(o["better"] ?? "none", `${at}.better`, betters),
+    compare: nullable(o["compare"], `${at}.compare`, shift),
     ...thresholds(o, at),
   };
 }
@@ -59,6 +65,7 @@ function trend(value: unknown, at: string): TrendDef {
     format: oneOf(o["format"], `${at}.format`, formats),
     max: nullable(o["max"], `${at}.max`, number),
     lines: list(o["lines"], `${at}.lines`, line),
+    compare: nullable(o["compare"], `${at}.compare`, shift),
   };
 }
 
@@ -121,6 +128,16 @@ function frame(value: unknown, at: string): Frame {
   };
 }
 
+/** Shifts that this page does not know are left out. */
+function past(value: unknown, at: string): Past {
+  const o = object(value, at);
+  const known = shifts.filter((name) => object(o["shifts"], `${at}.shifts`)[name] !== undefined);
+  return {
+    since: number(o["since"], `${at}.since`),
+    shifts: known.map((name) => [name, record(object(o["shifts"], at)[name], `${at}.${name}`, row)] as const),
+  };
+}
+
 export const streamEvents = ["hello", "snapshot", "tick", "gap", "notice", "bye"] as const;
 
 /** Decodes one event of the stream; throws DecodeError where the hub speaks a language this page does not know. */
@@ -140,9 +157,10 @@ export function decodeEvent(type: (typeof streamEvents)[number], value: unknown)
         end: number(o["end"], "end"),
         since: number(o["since"], "since"),
         queries: record(o["queries"], "queries", columns),
+        past: nullable(o["compare"], "compare", past),
       };
     case "tick":
-      return { type, ...frame(value, "tick"), amend: list(o["amend"] ?? [], "amend", frame) };
+      return { type, ...frame(value, "tick"), amend: list(o["amend"] ?? [], "amend", frame), past: nullable(o["compare"], "compare", past) };
     case "gap":
       return { type, from: number(o["from"], "from"), to: number(o["to"], "to") };
     case "notice":

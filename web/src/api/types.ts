@@ -11,6 +11,10 @@ export type Format = (typeof formats)[number];
 export const betters = ["lower", "higher", "none"] as const;
 export type Better = (typeof betters)[number];
 
+/** How far back a comparison looks, by the calendar. */
+export const shifts = ["1d", "1w", "1M"] as const;
+export type Shift = (typeof shifts)[number];
+
 export interface Thresholds {
   readonly warn: number | null;
   readonly crit: number | null;
@@ -23,6 +27,7 @@ export interface TileDef extends Thresholds {
   readonly format: Format;
   readonly query: string;
   readonly better: Better;
+  readonly compare: Shift | null;
 }
 
 export interface LineDef {
@@ -37,6 +42,7 @@ export interface TrendDef {
   readonly format: Format;
   readonly max: number | null;
   readonly lines: readonly LineDef[];
+  readonly compare: Shift | null;
 }
 
 export interface ColumnDef extends Thresholds {
@@ -81,6 +87,12 @@ export interface Columns {
   readonly values: readonly Row[];
 }
 
+/** What windows are compared with, the first of which ends at `since`: by shift and query, one value for each. */
+export interface Past {
+  readonly since: number;
+  readonly shifts: readonly (readonly [Shift, Readonly<Record<string, Row>>])[];
+}
+
 export interface Hello {
   readonly type: "hello";
   readonly version: number;
@@ -93,6 +105,7 @@ export interface Snapshot {
   readonly end: number;
   readonly since: number;
   readonly queries: Readonly<Record<string, Columns>>;
+  readonly past?: Past | null;
 }
 
 export interface Frame {
@@ -104,6 +117,7 @@ export interface Frame {
 export interface Tick extends Frame {
   readonly type: "tick";
   readonly amend: readonly Frame[];
+  readonly past?: Past | null;
 }
 
 export interface Gap {

@@ -7,7 +7,7 @@ export interface ChartShape {
   readonly height: number;
   /** Width of the column right of the plot, for the names of the lines. */
   readonly gutter: number;
-  readonly slots: readonly number[];
+  readonly strokes: readonly { readonly slot: number; readonly dashed: boolean }[];
   readonly palette: Palette;
   readonly formatY: (value: number) => string;
   readonly splitsY: () => number[];
@@ -57,9 +57,10 @@ export function chartOptions(shape: ChartShape): uPlot.Options {
     ],
     series: [
       {},
-      ...shape.slots.map((slot) => ({
+      ...shape.strokes.map(({ slot, dashed }) => ({
         stroke: palette.series[slot] ?? palette.text,
         width: Math.max(1.5, 0.1 * em),
+        ...(dashed && { dash: [0.3 * em, 0.3 * em], alpha: 0.7 }),
         spanGaps: false,
         points: { show: true, size: 3, filter: lonely },
       })),

@@ -50,7 +50,7 @@ export class Plot {
       width: box.clientWidth,
       height: box.clientHeight,
       gutter,
-      slots: drawn(input.data).map((line) => line.slot),
+      strokes: drawn(input.data).map((line) => ({ slot: line.slot, dashed: input.data.past.includes(line) })),
       palette,
       formatY: (value) => this.#axisText(value),
       splitsY: () => this.#splits(),
@@ -113,7 +113,7 @@ export class Plot {
   }
 
   get #low(): number {
-    const lowest = this.#input.data.lines.reduce((low, line) => line.values.reduce((l, v) => (v < l ? v : l), low), 0);
+    const lowest = drawn(this.#input.data).reduce((low, line) => line.values.reduce((l, v) => (v < l ? v : l), low), 0);
     return lowest * 1.08;
   }
 
@@ -129,7 +129,7 @@ export class Plot {
   }
 
   #refit(): void {
-    const largest = this.#input.data.lines.reduce((high, line) => line.values.reduce((h, v) => (v > h ? v : h), high), 0);
+    const largest = drawn(this.#input.data).reduce((high, line) => line.values.reduce((h, v) => (v > h ? v : h), high), 0);
     this.#top = softTop(this.#top, largest, this.#input.viewTo, this.#axisBase);
   }
 
@@ -152,8 +152,8 @@ export class Plot {
   }
 }
 
-/** The lines in the order they are drawn: the first one last, so that none lies on it. */
-const drawn = (data: TrendData): Line[] => [...data.lines].reverse();
+/** The lines in the order they are drawn: the first one last, so that none lies on it, and the past below the present. */
+const drawn = (data: TrendData): Line[] => [...data.lines, ...data.past].reverse();
 
 /** The room the names of the lines need, but no more than a quarter of the chart. */
 function gutterFor(box: HTMLElement, labels: readonly string[], palette: Palette): number {

@@ -7,7 +7,7 @@ import { StatusMark } from "./icons";
 
 const arrows = { up: "▲", down: "▼", flat: "=" } as const;
 
-export function Tile({ view, period }: { readonly view: TileView; readonly period: string }): JSX.Element {
+export function Tile({ view }: { readonly view: TileView }): JSX.Element {
   return (
     <article class={`tile tile-${view.level}`} data-tile={view.id} data-old={view.old !== ""}>
       <h3 class="tile-title">
@@ -23,8 +23,8 @@ export function Tile({ view, period }: { readonly view: TileView; readonly perio
         <span class="digits">{view.shown.text}</span>
         {view.shown.unit !== "" && <span class="unit">{view.shown.unit}</span>}
       </p>
-      <p class="tile-delta" title={view.deltaTitle}>
-        <DeltaText delta={view.delta} /> <span class="meta">{t.deltaVs(period)}</span>
+      <p class="tile-delta" title={view.change.title}>
+        <DeltaText delta={view.change.delta} /> <span class="meta">{t.deltaVs(view.change.against)}</span>
       </p>
       <Sparkline view={view} />
       <p class="tile-range meta">{view.old === "" ? view.range : view.old}</p>

@@ -47,6 +47,7 @@ export function TrendChart(props: TrendProps): JSX.Element {
         <h3 id={titleId}>
           {trend.title}
           {scale.unit !== "" && <span class="meta">, {scale.unit}</span>}
+          {trend.compare !== null && data.past.length > 0 && <span class="meta">, {t.dashed(t.shift[trend.compare])}</span>}
         </h3>
         <button
           type="button"
@@ -88,7 +89,7 @@ function Readout({ trend, data, stepMs, end }: ReadoutProps): JSX.Element {
   return (
     <>
       <time>{clockTime(end)}</time>
-      {data.lines.map((line) => (
+      {[...data.lines, ...data.past].map((line) => (
         <span key={line.id} class="readout-value">
           <i class={`key key-${line.slot + 1}`} aria-hidden="true" />
           {line.label} <b>{plain(line.values[index] ?? NaN, trend.format, trend.unit)}</b>
@@ -109,7 +110,7 @@ function Canvas({ trend, limits, data, stepMs, viewTo, gaps, themeChanges, label
   const visible = useRef(true);
   const newest = useRef<PlotInput>({ data, stepMs, viewTo, gaps, scale });
   newest.current = { data, stepMs, viewTo, gaps, scale };
-  const shape = data.lines.map((line) => `${line.slot}${line.id}${line.label}`).join("\n");
+  const shape = [...data.lines, ...data.past].map((line) => `${line.slot}${line.id}${line.label}`).join("\n");
 
   useLayoutEffect(() => {
     if (box.current === null) return undefined;

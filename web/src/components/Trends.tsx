@@ -28,7 +28,7 @@ export interface TrendsProps {
 const kioskTrends = 2;
 /** Thresholds are drawn where a line shows the very measure a tile judges. */
 const noLimits: Thresholds = { warn: null, crit: null };
-const noData: TrendData = { lines: [], total: 0, first: 0, last: 0 };
+const noData: TrendData = { lines: [], past: [], total: 0, first: 0, last: 0 };
 
 export function Trends(props: TrendsProps): JSX.Element {
   const { dashboard, kiosk, rangeName } = props;

@@ -15,6 +15,7 @@ export function applySnapshot(grid: Grid, snapshot: Snapshot): void {
     });
   }
   grid.mark(snapshot.since, snapshot.end, "stream");
+  grid.past.put(snapshot.past);
 }
 
 /**
@@ -27,6 +28,7 @@ export function applyTick(grid: Grid, tick: Tick): void {
   grid.mark(first, tick.end, "stream");
   applyFrame(grid, tick);
   for (const amended of tick.amend) amend(grid, amended);
+  grid.past.put(tick.past);
 }
 
 /** Windows before a break of the stream that it did not get to amend. */
@@ -106,5 +108,6 @@ export function snapshotOf(grid: Grid, queries: readonly string[], count: number
     end: grid.end,
     since,
     queries: Object.fromEntries(queries.map((query) => [query, columnsOf(query)])),
+    past: grid.past.all(),
   };
 }

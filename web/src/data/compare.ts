@@ -1,5 +1,6 @@
 // A tile's comparison with the period before, both from history at one step, so that like is compared with like.
-import type { History } from "../api/types";
+import type { History, Shift } from "../api/types";
+import type { Grid } from "./grid";
 
 export interface Comparison {
   /** Means of this period and of the one before; null where too little is known to compare. */
@@ -49,6 +50,18 @@ export function compare(history: History, query: string, splitMs: number): Compa
 function anythingTold({ ends, queries }: History): boolean[] {
   const rows = Object.values(queries).flatMap((columns) => columns.values);
   return ends.map((_, i) => rows.some((row) => (row[i] ?? 0) !== 0));
+}
+
+/** Windows that a tile is compared by: one second is no news. */
+export const comparedWindows = 60;
+
+/** The means of the newest windows, and of those they are compared with: of the same windows on both sides. */
+export function compareShifted(grid: Grid, query: string, key: string, shift: Shift, viewEnd: number): { current: number | null; previous: number | null } {
+  const first = viewEnd - (comparedWindows - 1) * grid.stepMs;
+  const now = grid.read(query, key, first, viewEnd);
+  const then = grid.past.read(shift, query, first, viewEnd);
+  const both = (row: Float64Array): number[] => [...row].filter((_, i) => !Number.isNaN((now[i] ?? NaN) + (then[i] ?? NaN)));
+  return { current: mean({ values: both(now), slots: comparedWindows }), previous: mean({ values: both(then), slots: comparedWindows }) };
 }
 
 function mean({ values, slots }: { values: readonly number[]; slots: number }): number | null {

@@ -1,5 +1,6 @@
 // The page's memory: the newest windows of every query, one ring per group, of a fixed size for as long as the page lives.
 import type { Group } from "../api/types";
+import { PastValues } from "./past";
 
 /** Identifies a group within its query, whatever the order of its labels. */
 export function groupKey(group: Group): string {
@@ -45,6 +46,9 @@ export class Grid {
   /** End of the newest window that held a value of what the dashboard is about, or 0. */
   newest = 0;
 
+  /** What the windows are compared with. */
+  readonly past: PastValues;
+
   readonly #deep: ReadonlySet<string>;
   readonly #background: ReadonlySet<string>;
   /** Indexes of tellers, by window. */
@@ -54,6 +58,7 @@ export class Grid {
   constructor(shape: GridShape) {
     this.stepMs = shape.stepMs;
     this.depth = shape.depth;
+    this.past = new PastValues(shape.stepMs, shape.depth);
     this.#deep = shape.deep;
     this.#background = shape.background ?? new Set();
     this.#told = new Uint8Array(shape.depth);

@@ -78,7 +78,7 @@ export function BoardView({ board, dashboard, grid, title, kiosk }: BoardViewPro
   const tileRow = useMemo(
     () => (
       <section class="tiles" aria-label={t.tilesLabel}>
-        {(kiosk ? tiles.slice(0, kioskTiles) : tiles).map((view) => <Tile key={view.id} view={view} period={period} />)}
+        {(kiosk ? tiles.slice(0, kioskTiles) : tiles).map((view) => <Tile key={view.id} view={view} />)}
       </section>
     ),
     [tiles, kiosk],

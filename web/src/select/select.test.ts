@@ -21,8 +21,8 @@ const dashboard: Dashboard = {
   stepMs: 1000,
   rangeMs: 60_000,
   queries: { cpu: {}, by: {} },
-  tiles: [{ id: "cpu", title: "CPU", unit: "1", format: "percent", query: "cpu", better: "lower", ...limits }],
-  trends: [{ id: "cpu", title: "CPU", unit: "1", format: "percent", max: 1, lines: [{ query: "by", label: "{agent}" }] }],
+  tiles: [{ id: "cpu", title: "CPU", unit: "1", format: "percent", query: "cpu", better: "lower", compare: null, ...limits }],
+  trends: [{ id: "cpu", title: "CPU", unit: "1", format: "percent", max: 1, compare: null, lines: [{ query: "by", label: "{agent}" }] }],
   table: { title: "Hosts", row: "agent", link: "/hosts/{agent}", columns: [{ title: "CPU", query: "by", unit: "1", format: "percent", ...limits }] },
   storage: null,
 };
@@ -210,7 +210,7 @@ describe("tiles", () => {
   it("shows value, change, range and status", () => {
     expect(view(gridOf({}, (i) => 0.1 + i / 100))).toMatchObject({
       shown: { text: "39.0", unit: "%" },
-      delta: { text: "+5.0\u202fpt", tone: "bad" },
+      change: { delta: { text: "+5.0\u202fpt", tone: "bad" }, against: "previous 1 min" },
       range: "10.0–39.0\u202f% in 1 min",
       old: "",
       level: "ok",
@@ -225,7 +225,7 @@ describe("tiles", () => {
 });
 
 describe("trends", () => {
-  const many: TrendDef = { id: "t", title: "T", unit: "1", format: "percent", max: 1, lines: [{ query: "by", label: "{agent}" }] };
+  const many: TrendDef = { id: "t", title: "T", unit: "1", format: "percent", max: 1, compare: null, lines: [{ query: "by", label: "{agent}" }] };
 
   it("shows the five largest, and keeps them for a minute", () => {
     const grid = gridOf(Object.fromEntries(Array.from({ length: 8 }, (_, n) => [`h${n}`, () => n / 10])));

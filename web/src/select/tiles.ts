@@ -1,10 +1,10 @@
-import type { Dashboard, TileDef } from "../api/types";
-import type { Comparison } from "../data/compare";
+import type { Dashboard, Shift, TileDef } from "../api/types";
+import { compareShifted, comparedWindows, type Comparison } from "../data/compare";
 import type { Grid } from "../data/grid";
 import { delta, type Delta } from "../format/delta";
 import { exact, plain, show, type Shown } from "../format/number";
 import { ladder, pickScale, type Scale } from "../format/scale";
-import { clockTime } from "../format/time";
+import { clockTime, span } from "../format/time";
 import { t } from "../strings";
 import type { Level } from "./level";
 import { judge, latest } from "./read";
@@ -17,11 +17,19 @@ export interface TileView {
   readonly exact: string;
   /** Empty while the value is current; else says from when it is. */
   readonly old: string;
-  readonly delta: Delta;
-  readonly deltaTitle: string;
+  readonly change: Change;
   readonly range: string;
   readonly spark: Float64Array;
   readonly normal: Comparison["normal"];
+}
+
+/** How the value stands to an earlier one. */
+export interface Change {
+  readonly delta: Delta;
+  /** What it is compared with: "yesterday". */
+  readonly against: string;
+  /** The two numbers, or why there is no change to tell. */
+  readonly title: string;
 }
 
 export interface TileInput {
@@ -47,8 +55,6 @@ function tileView(tile: TileDef, input: TileInput): TileView {
   const key = grid.keys(tile.query)[0] ?? "";
   const now = latest(grid, tile.query, key, viewEnd);
   const scale = keepScale(tile, now.value, input.scales);
-  const comparison = input.comparisons.get(tile.query) ?? { current: null, previous: null, normal: null };
-  const change = delta(comparison.current, comparison.previous, tile.format, tile.better);
   const spark = grid.read(tile.query, key, viewEnd - (sparkWindows - 1) * grid.stepMs, viewEnd);
   const all = grid.read(tile.query, key, viewEnd - dashboard.rangeMs + grid.stepMs, viewEnd).filter((v) => !Number.isNaN(v));
   const text = (value: number): string => plain(value, tile.format, tile.unit, scale);
@@ -59,15 +65,30 @@ function tileView(tile: TileDef, input: TileInput): TileView {
     shown: show(now.value, tile.format, scale),
     exact: exact(now.value, tile.format, tile.unit),
     old: now.current || Number.isNaN(now.value) ? "" : t.lastValueAt(clockTime(now.end)),
-    delta: change,
-    deltaTitle:
-      change.kind === "unknown"
-        ? t.deltaUnknown(period)
-        : t.deltaTitle(period, text(comparison.current ?? NaN), text(comparison.previous ?? NaN)),
+    change: tile.compare === null ? changeFromPrevious(tile, input, text) : changeFromShifted(tile, tile.compare, key, input, text),
     range: rangeText(period, tile, lowest(all), highest(all)),
     spark,
-    normal: comparison.normal,
+    normal: input.comparisons.get(tile.query)?.normal ?? null,
   };
+}
+
+type Text = (value: number) => string;
+
+/** Against the time before what is on screen. */
+function changeFromPrevious(tile: TileDef, { comparisons, period }: TileInput, text: Text): Change {
+  const { current, previous } = comparisons.get(tile.query) ?? { current: null, previous: null };
+  const change = delta(current, previous, tile.format, tile.better);
+  const title = change.kind === "unknown" ? t.deltaUnknown(period) : t.deltaTitle(period, text(current ?? NaN), text(previous ?? NaN));
+  return { delta: change, against: t.previous(period), title };
+}
+
+/** Against the same time by the calendar. */
+function changeFromShifted(tile: TileDef, shift: Shift, key: string, { grid, viewEnd }: TileInput, text: Text): Change {
+  const { current, previous } = compareShifted(grid, tile.query, key, shift, viewEnd);
+  const change = delta(current, previous, tile.format, tile.better);
+  const then = t.shift[shift];
+  const known = t.shiftTitle(span(comparedWindows * grid.stepMs), then, text(current ?? NaN), text(previous ?? NaN));
+  return { delta: change, against: then, title: change.kind === "unknown" ? t.shiftUnknown(then) : known };
 }
 
 /** In the unit of its larger end, whatever unit the value of the moment has. */

@@ -1,5 +1,6 @@
 import type { Group, TrendDef } from "../api/types";
 import { groupKey, type Grid } from "../data/grid";
+import { t } from "../strings";
 
 /** More lines than this cannot be told apart; the table has the rest. */
 export const maxLines = 5;
@@ -15,6 +16,8 @@ export interface Line {
 
 export interface TrendData {
   readonly lines: readonly Line[];
+  /** The same lines at an earlier time, those that are known of it. */
+  readonly past: readonly Line[];
   /** All lines there are, shown or not. */
   readonly total: number;
   /** End of the first and of the last window. */
@@ -55,8 +58,21 @@ export function trendData(trend: TrendDef, grid: Grid, viewEnd: number, rangeMs:
       slot: next.slots.get(line.id) ?? 0,
     }))
     .sort((a, b) => a.slot - b.slot);
-  return [{ lines, total: all.length, first, last: viewEnd }, next];
+  return [{ lines, past: pastLines(trend, lines, grid, first, viewEnd), total: all.length, first, last: viewEnd }, next];
 }
+
+/** A compared trend's queries have no groups, so that each has one line. */
+function pastLines({ compare, lines: defined }: TrendDef, lines: readonly Line[], grid: Grid, first: number, last: number): Line[] {
+  if (compare === null) return [];
+  return lines
+    .map((line) => {
+      const query = defined.find((def) => line.id === lineId(def.query, ""))?.query ?? "";
+      return { id: `${line.id}\n${compare}`, label: t.lineThen(line.label, t.shift[compare]), values: grid.past.read(compare, query, first, last), slot: line.slot };
+    })
+    .filter((line) => line.values.some((v) => !Number.isNaN(v)));
+}
+
+const lineId = (query: string, key: string): string => `${query}\n${key}`;
 
 /** Windows that others must have had values for before a trend without any counts as not measured: some are sampled rarely. */
 const settledWindows = 30;
@@ -85,7 +101,7 @@ function candidates(trend: TrendDef, grid: Grid, first: number): Candidate[] {
     const groups = grid.groupsSince(query, first);
     return groups.map((group) => {
       const key = groupKey(group);
-      return { id: `${query}\n${key}`, query, key, label: lineLabel(label, group, groups.length > 1) };
+      return { id: lineId(query, key), query, key, label: lineLabel(label, group, groups.length > 1) };
     });
   });
 }
