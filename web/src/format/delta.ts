@@ -15,12 +15,15 @@ export type Delta =
 /** Changes smaller than this part of the value are noise, and not coloured. */
 const noise = 0.02;
 
+/** Per cent; more is as good as new. */
+const most = 999;
+
 export function delta(current: number | null, previous: number | null, format: Format, better: Better): Delta {
   if (current === null || previous === null) return { kind: "unknown" };
   const points = format === "percent";
   if (!points && previous === 0) return { kind: "unknown" };
   const change = points ? (current - previous) * 100 : ((current - previous) / Math.abs(previous)) * 100;
-  const text = `${signed(change)}\u202f${points ? "pt" : "%"}`;
+  const text = change > most ? `>+${most}\u202f%` : `${signed(change)}\u202f${points ? "pt" : "%"}`;
   const rounded = Math.round(change * 10);
   const direction = rounded === 0 ? "flat" : rounded > 0 ? "up" : "down";
   const notable = Math.abs(current - previous) > noise * Math.max(Math.abs(current), Math.abs(previous));

@@ -99,6 +99,7 @@ describe("delta", () => {
   });
 
   it("is flat when it rounds to nothing", () => {
+    expect(delta(5000, 1, "number", "lower")).toMatchObject({ direction: "up", text: ">+999\u202f%", tone: "bad" });
     expect(delta(100.01, 100, "number", "lower")).toMatchObject({ direction: "flat", tone: "neutral" });
   });
 });
