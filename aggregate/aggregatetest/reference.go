@@ -3,9 +3,9 @@
 package aggregatetest
 
 import (
+	"cmp"
 	"math"
 	"slices"
-	"sort"
 
 	"telltale/aggregate"
 )
@@ -40,60 +40,62 @@ type evaluation interface {
 	others(window int, top []aggregate.Group) float64
 }
 
-func answer(q aggregate.Query, e evaluation, windows int) aggregate.Columns {
-	column := func(g aggregate.Group) []float64 {
-		values := make([]float64, windows)
-		for w := range values {
-			values[w] = e.value(w, g)
+// column is the values of one group, by window.
+type column struct {
+	group  aggregate.Group
+	values []float64
+}
+
+func (c column) sum() float64 {
+	total := 0.0
+	for _, v := range c.values {
+		if !math.IsNaN(v) {
+			total += v
 		}
-		return values
 	}
-	var groups []aggregate.Group
+	return total
+}
+
+func answer(q aggregate.Query, e evaluation, windows int) aggregate.Columns {
+	var columns []column
 	for _, g := range e.groups() {
-		if len(g.Labels) == 0 || !allMissing(column(g)) {
-			groups = append(groups, g)
+		c := column{g, make([]float64, windows)}
+		for w := range c.values {
+			c.values[w] = e.value(w, g)
+		}
+		if len(g.Labels) == 0 || !allMissing(c.values) {
+			columns = append(columns, c)
 		}
 	}
 	if q.Top > 0 {
-		return topAnswer(q, e, groups, column, windows)
+		columns = topColumns(q.Top, e, columns, windows)
+	} else {
+		slices.SortFunc(columns, func(a, b column) int { return a.group.Compare(b.group) })
 	}
-	slices.SortFunc(groups, aggregate.Group.Compare)
-	var c aggregate.Columns
-	for _, g := range groups {
-		c.Groups, c.Values = append(c.Groups, g), append(c.Values, column(g))
+	var result aggregate.Columns
+	for _, c := range columns {
+		result.Groups, result.Values = append(result.Groups, c.group), append(result.Values, c.values)
 	}
-	return c
+	return result
 }
 
-func topAnswer(q aggregate.Query, e evaluation, groups []aggregate.Group, column func(aggregate.Group) []float64, windows int) aggregate.Columns {
-	sum := func(g aggregate.Group) float64 {
-		total := 0.0
-		for _, v := range column(g) {
-			if !math.IsNaN(v) {
-				total += v
-			}
-		}
-		return total
-	}
-	sort.Slice(groups, func(i, j int) bool {
-		if a, b := sum(groups[i]), sum(groups[j]); a != b {
-			return a > b
-		}
-		return groups[i].Compare(groups[j]) < 0
+// topColumns are those with the greatest sums, and the others as one.
+func topColumns(n int, e evaluation, columns []column, windows int) []column {
+	slices.SortFunc(columns, func(a, b column) int {
+		return cmp.Or(cmp.Compare(b.sum(), a.sum()), a.group.Compare(b.group))
 	})
-	top := groups[:min(q.Top, len(groups))]
-	var c aggregate.Columns
-	for _, g := range top {
-		c.Groups, c.Values = append(c.Groups, g), append(c.Values, column(g))
+	if len(columns) <= n {
+		return columns
 	}
-	if len(groups) > len(top) {
-		values := make([]float64, windows)
-		for w := range values {
-			values[w] = e.others(w, top)
-		}
-		c.Groups, c.Values = append(c.Groups, aggregate.Group{Other: true}), append(c.Values, values)
+	var groups []aggregate.Group
+	for _, c := range columns[:n] {
+		groups = append(groups, c.group)
 	}
-	return c
+	others := column{aggregate.Group{Other: true}, make([]float64, windows)}
+	for w := range others.values {
+		others.values[w] = e.others(w, groups)
+	}
+	return append(columns[:n:n], others)
 }
 
 func allMissing(values []float64) bool {
@@ -104,11 +106,12 @@ func allMissing(values []float64) bool {
 type metricEvaluation struct {
 	query   aggregate.Query
 	byGroup []aggregate.Group
+	groupOf map[*aggregate.Series]aggregate.Group
 	windows []map[*aggregate.Series][]Sample
 }
 
 func newMetricEvaluation(q aggregate.Query, samples []Sample, ends []int64) *metricEvaluation {
-	e := &metricEvaluation{query: q.Normal()}
+	e := &metricEvaluation{query: q.Normal(), groupOf: map[*aggregate.Series]aggregate.Group{}}
 	bySeries := map[*aggregate.Series][]Sample{}
 	for _, s := range samples {
 		if q.Matches(s.Series) {
@@ -119,7 +122,9 @@ func newMetricEvaluation(q aggregate.Query, samples []Sample, ends []int64) *met
 		e.byGroup = []aggregate.Group{{}}
 	}
 	for s := range bySeries {
-		if g := e.group(s); !slices.ContainsFunc(e.byGroup, func(have aggregate.Group) bool { return equal(have, g) }) {
+		g := e.group(s)
+		e.groupOf[s] = g
+		if !slices.ContainsFunc(e.byGroup, func(have aggregate.Group) bool { return equal(have, g) }) {
 			e.byGroup = append(e.byGroup, g)
 		}
 	}
@@ -204,7 +209,7 @@ func overOf(q aggregate.Query, samples []Sample) float64 {
 func (e *metricEvaluation) groups() []aggregate.Group { return e.byGroup }
 
 func (e *metricEvaluation) value(window int, g aggregate.Group) float64 {
-	v := e.across(window, func(s *aggregate.Series) bool { return equal(e.group(s), g) })
+	v := e.across(window, func(s *aggregate.Series) bool { return equal(e.groupOf[s], g) })
 	if math.IsNaN(v) && e.query.Agg == aggregate.AggCount && len(e.query.By) == 0 {
 		return 0
 	}
@@ -213,7 +218,7 @@ func (e *metricEvaluation) value(window int, g aggregate.Group) float64 {
 
 func (e *metricEvaluation) others(window int, top []aggregate.Group) float64 {
 	return e.across(window, func(s *aggregate.Series) bool {
-		return !slices.ContainsFunc(top, func(g aggregate.Group) bool { return equal(e.group(s), g) })
+		return !slices.ContainsFunc(top, func(g aggregate.Group) bool { return equal(e.groupOf[s], g) })
 	})
 }
 
