@@ -16,6 +16,7 @@ const dashboard: Dashboard = {
   tiles: [{ id: "cpu", title: "CPU", unit: "1", format: "percent", query: "cpu", better: "lower", compare: "1d", warn: null, crit: null }],
   trends: [trend],
   table: null,
+  storage: null,
 };
 
 /** Seventy windows whose values come from a function of their index. */

@@ -73,7 +73,7 @@ describe("how storing goes", () => {
     const told = status({ dashboard, grid, viewEnd: end, agents: [], agent: null, storage });
     expect([told.level, told.sentence, told.since]).toEqual(["warning", "All is well, but history is behind", 0]);
     // Where a measure is bad too, the time beside the sentence is the measure's.
-    const both = { ...dashboard, tiles: [{ id: "cpu", title: "CPU", unit: "1", format: "percent", query: "cpu", better: "lower", warn: 0.8, crit: 0.9 }] } as const;
+    const both = { ...dashboard, tiles: [{ id: "cpu", title: "CPU", unit: "1", format: "percent", query: "cpu", better: "lower", compare: null, warn: 0.8, crit: 0.9 }] } as const;
     for (let at = end - 9_000; at <= end; at += 1000) grid.put("cpu", "", at, 0.99);
     grid.setGroups("cpu", [{}]);
     const since = end - 4_000;
