@@ -391,6 +391,6 @@ func (c *modelConn) read() {
 // close cuts the connection and waits for its reader.
 func (c *modelConn) close() {
 	_ = c.Close()
-	for range c.frames { //nolint:revive // to its end
+	for range c.frames {
 	}
 }
