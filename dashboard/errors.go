@@ -32,18 +32,24 @@ func refuse(status int, code, message string) *apiError {
 	return &apiError{status: status, code: code, message: message}
 }
 
-// handleError answers every error a handler returns, in one form, and logs those that are ours. To be told to
-// come back later is none: ten thousand agents may hear it at once.
+// handleError answers every error a handler returns, in one form, and logs those that are ours.
 func handleError(log *slog.Logger) fiber.ErrorHandler {
 	return func(c *fiber.Ctx, err error) error {
 		public := publicError(err)
-		if public.status >= http.StatusInternalServerError && public.status != http.StatusServiceUnavailable {
+		if public.status >= http.StatusInternalServerError && !turnedAway(err) {
 			log.Error("a request failed", "method", c.Method(), "path", c.Path(), "status", public.status, "error", err)
 		}
 		return c.Status(public.status).JSON(fiber.Map{
 			"error": fiber.Map{"code": public.code, "message": public.message},
 		})
 	}
+}
+
+// turnedAway says that a handler refuses for now, on purpose: thousands of agents that come
+// back at once are no failures of ours.
+func turnedAway(err error) bool {
+	var framework *fiber.Error
+	return errors.As(err, &framework) && framework.Code == http.StatusServiceUnavailable
 }
 
 func publicError(err error) *apiError {
@@ -60,7 +66,7 @@ func publicError(err error) *apiError {
 			fmt.Sprintf("the request's address and headers take at most %d bytes: clear the cookies of this address", maxHeadBytes))
 	case errors.Is(err, fiber.ErrRequestEntityTooLarge):
 		return refuse(http.StatusRequestEntityTooLarge, "body_too_large", fmt.Sprintf("a request's body takes at most %d bytes", maxBodyBytes))
-	case errors.As(err, &framework) && (framework.Code < http.StatusInternalServerError || framework.Code == http.StatusServiceUnavailable):
+	case errors.As(err, &framework) && framework.Code < http.StatusInternalServerError, turnedAway(err):
 		code := strings.ReplaceAll(strings.ToLower(http.StatusText(framework.Code)), " ", "_")
 		return refuse(framework.Code, code, framework.Message)
 	}
