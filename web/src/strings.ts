@@ -71,6 +71,7 @@ export const t = {
     delayed: "Delayed",
     reconnecting: "Reconnecting",
     stale: "Stale",
+    offline: "Offline",
     paused: "Paused",
   },
   staleSince: (time: string) => `Stale since ${time}`,

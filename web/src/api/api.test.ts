@@ -43,7 +43,7 @@ describe("decoder", () => {
       groups: {},
       amend: [{ end: 1, values: { cpu: [0.5] }, groups: {} }],
     });
-    expect(decodeEvent("gap", { from: 1, to: 2, reason: "ring" })).toEqual({ type: "gap", from: 1, to: 2 });
+    expect(decodeEvent("gap", { from: 1, to: 2, reason: "ring" })).toEqual({ type: "gap", from: 1, to: 2, reason: "ring" });
     expect(decodeEvent("bye", { reason: "expired" })).toEqual({ type: "bye", reason: "expired" });
   });
 

@@ -162,7 +162,7 @@ export function decodeEvent(type: (typeof streamEvents)[number], value: unknown)
     case "tick":
       return { type, ...frame(value, "tick"), amend: list(o["amend"] ?? [], "amend", frame), past: nullable(o["compare"], "compare", past) };
     case "gap":
-      return { type, from: number(o["from"], "from"), to: number(o["to"], "to") };
+      return { type, from: number(o["from"], "from"), to: number(o["to"], "to"), reason: text(o["reason"], "reason") };
     case "notice":
       return { type, level: oneOf(o["level"], "level", noticeLevels), text: text(o["text"], "text") };
     case "bye":

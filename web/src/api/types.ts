@@ -124,6 +124,7 @@ export interface Gap {
   readonly type: "gap";
   readonly from: number;
   readonly to: number;
+  readonly reason: string;
 }
 
 export const noticeLevels = ["info", "warning", "critical"] as const;

@@ -35,7 +35,8 @@ function words(f: Freshness, nowMs: number): [string, string] {
     case "delayed":
       return [t.fresh.delayed, span(f.ageMs)];
     case "reconnecting":
-      return [t.fresh.reconnecting, f.ageMs === null ? "" : span(f.ageMs)];
+    case "offline":
+      return [t.fresh[f.kind], f.ageMs === null ? "" : span(f.ageMs)];
     case "stale":
       return [t.staleSince(sinceTime(f.sinceMs, nowMs)), f.lost ? t.fresh.reconnecting : span(nowMs - f.sinceMs)];
   }

@@ -94,18 +94,18 @@ function eachPresent(row: Row, visit: (i: number, value: number) => void): void 
   });
 }
 
-/** The newest `count` windows as a snapshot, for a tab that joins another one's stream. */
-export function snapshotOf(grid: Grid, queries: readonly string[], count: number): Snapshot | null {
-  if (grid.end === 0) return null;
-  let since = grid.end;
-  while ((grid.end - since) / grid.stepMs < count - 1 && grid.known(since - grid.stepMs)) since -= grid.stepMs;
+/** The `count` windows up to `end` as a snapshot, for a tab that joins another one's stream; null before the first. */
+export function snapshotOf(grid: Grid, queries: readonly string[], count: number, end: number): Snapshot | null {
+  if (end === 0) return null;
+  let since = end;
+  while ((end - since) / grid.stepMs < count - 1 && grid.known(since - grid.stepMs)) since -= grid.stepMs;
   const columnsOf = (query: string): Columns => ({
     groups: grid.groups(query),
-    values: grid.keys(query).map((key) => Array.from(grid.read(query, key, since, grid.end), (v) => (Number.isNaN(v) ? null : v))),
+    values: grid.keys(query).map((key) => Array.from(grid.read(query, key, since, end), (v) => (Number.isNaN(v) ? null : v))),
   });
   return {
     type: "snapshot",
-    end: grid.end,
+    end,
     since,
     queries: Object.fromEntries(queries.map((query) => [query, columnsOf(query)])),
     past: grid.past.all(),

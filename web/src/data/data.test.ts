@@ -79,7 +79,7 @@ describe("stream frames", () => {
     const late: History = { stepMs: 1000, ends: [1000, 2000, 3000], queries: { cpu: { groups: [{}], values: [[1, 1, 3]] } } };
     applyHistory(grid, late);
     expect(read(grid, 1000, 3000)).toEqual([1, 2, 3]);
-    applyGap(grid, { type: "gap", from: 3000, to: 5000 });
+    applyGap(grid, { type: "gap", from: 3000, to: 5000, reason: "ring" });
     applyHistory(grid, { ...late, queries: { cpu: { groups: [{}], values: [[1, 7, 3]] } } });
     expect(read(grid, 1000, 3000)).toEqual([1, 7, 3]);
   });
@@ -131,11 +131,12 @@ describe("stream frames", () => {
     const grid = newGrid();
     applySnapshot(grid, snapshot(1000, [1, null, 3]));
     const other = newGrid();
-    const passed = snapshotOf(grid, ["cpu"], 60);
+    const passed = snapshotOf(grid, ["cpu"], 60, 3000);
     expect(passed).toMatchObject({ since: 1000, end: 3000 });
     if (passed !== null) applySnapshot(other, passed);
     expect(read(other, 1000, 3000)).toEqual([1, null, 3]);
-    expect(snapshotOf(newGrid(), ["cpu"], 60)).toBeNull();
+    expect(snapshotOf(grid, ["cpu"], 60, 2000)).toMatchObject({ since: 1000, end: 2000, queries: { cpu: { values: [[1, null]] } } });
+    expect(snapshotOf(newGrid(), ["cpu"], 60, 0)).toBeNull();
   });
 });
 
@@ -161,7 +162,7 @@ describe("history and stream together", () => {
     expect(holes(grid, { first: 1000, last: 11_000 })).toEqual({ first: 4000, last: 9000 });
     applyHistory(grid, history(4000, [4, 5, 6, 7, 8, 9]));
     expect(holes(grid, { first: 1000, last: 11_000 })).toBeNull();
-    applyGap(grid, { type: "gap", from: 6000, to: 7000 });
+    applyGap(grid, { type: "gap", from: 6000, to: 7000, reason: "ring" });
     expect(holes(grid, { first: 1000, last: 11_000 })).toEqual({ first: 6000, last: 7000 });
   });
 

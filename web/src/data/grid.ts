@@ -156,10 +156,17 @@ export class Grid {
     return this.end - (this.depth - 1) * this.stepMs;
   }
 
-  /** Rings held, for tests of the bound on memory. */
+  /** Rings held: one for each group of each query. */
   get rings(): number {
     let count = 0;
     for (const { rings } of this.#queries.values()) count += rings.size;
+    return count;
+  }
+
+  /** Values there is room for in all rings. */
+  get windows(): number {
+    let count = 0;
+    for (const { rings } of this.#queries.values()) for (const ring of rings.values()) count += ring.length;
     return count;
   }
 

@@ -1,14 +1,17 @@
 import { useEffect, useRef, useState } from "preact/hooks";
 
-/** Renders again every second, so that ages grow while nothing arrives. */
+/** Renders again every second, so that ages grow while nothing arrives, and at once when the page is shown again. */
 export function useSecond(): void {
   const [, set] = useState(0);
   useEffect(() => {
-    const timer = setInterval(() => {
+    const render = (): void => {
       if (document.visibilityState === "visible") set((n) => n + 1);
-    }, 1000);
+    };
+    const timer = setInterval(render, 1000);
+    document.addEventListener("visibilitychange", render);
     return () => {
       clearInterval(timer);
+      document.removeEventListener("visibilitychange", render);
     };
   }, []);
 }

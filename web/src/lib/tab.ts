@@ -9,7 +9,7 @@ const tokens: Readonly<Record<Level, string>> = { ok: "ok", warning: "warn", cri
 
 export function tabTitle(level: Level, exceptions: number, freshness: Freshness["kind"], place: string): string {
   const name = `${place} – ${t.product}`;
-  if (freshness === "stale" || freshness === "reconnecting") return `${t.fresh[freshness]} – ${name}`;
+  if (freshness === "stale" || freshness === "reconnecting" || freshness === "offline") return `${t.fresh[freshness]} – ${name}`;
   return exceptions === 0 ? name : `(${exceptions}) ${t.heading[level]} – ${name}`;
 }
 

@@ -1,9 +1,9 @@
 // One dashboard on screen: takes what the stream, history and the hub's lists say, and keeps the state the page draws.
 import { fetchAgents, fetchDashboard, fetchGaps, fetchHistory, type DashboardRef } from "../api/hub";
 import { HttpError } from "../api/http";
-import type { Dashboard, StreamEvent } from "../api/types";
+import type { Dashboard, Gap, StreamEvent } from "../api/types";
 import { applyGap, applySnapshot, applyTick, snapshotOf, unsettledWindows } from "../data/apply";
-import { Backfill, holes } from "../data/backfill";
+import { Backfill, holes, union } from "../data/backfill";
 import { stepName } from "../data/compare";
 import { Grid } from "../data/grid";
 import { isNewer } from "../lib/build";
@@ -44,6 +44,8 @@ export class Board {
   #asked = false;
   /** End of the newest window the stream gave. The grid may be ahead of it: history fills it too. */
   #lastId = 0;
+  /** What the stream said it cannot give; the snapshot that follows says what is still missing then. */
+  #gap: Gap | null = null;
   #stopped = false;
   #timer: ReturnType<typeof setTimeout> | undefined;
 
@@ -142,7 +144,7 @@ export class Board {
     this.#closeStream = openStream({
       ref: this.ref,
       lastId: () => this.#lastId,
-      snapshot: () => snapshotOf(grid, Object.keys(dashboard.queries), joinWindows),
+      snapshot: () => snapshotOf(grid, Object.keys(dashboard.queries), joinWindows, this.#lastId),
       onEvent: (event) => {
         this.#receive(event, grid);
       },
@@ -168,17 +170,20 @@ export class Board {
         this.#compareBuilds(event.version, event.build);
         return;
       case "snapshot":
+        this.#noteMissed(grid, event.since);
         applySnapshot(grid, event);
         this.#lastId = event.end;
+        this.clock.atLeast(event.end);
         this.#askUnknown(grid, event.since);
         break;
       case "tick":
         applyTick(grid, event);
         this.#lastId = event.end;
+        this.clock.atLeast(event.end);
         break;
       case "gap":
         applyGap(grid, event);
-        if (this.#asked) this.#backfill?.request({ first: event.from - unsettledWindows * grid.stepMs, last: event.to }, true);
+        this.#gap = event;
         return;
       case "notice":
         this.store.set({ notices: addNotice(this.store.get().notices, event) });
@@ -194,8 +199,10 @@ export class Board {
     else if (isNewer(build)) this.store.set({ outdated: "newer" });
   }
 
-  /** At the first snapshot everything on screen is asked for, later only what the stream left out. */
+  /** At the first snapshot everything on screen is asked for, later only what the stream left out: one request. */
   #askUnknown(grid: Grid, since: number): void {
+    const gap = this.#gap;
+    this.#gap = null;
     if (!this.#asked) {
       this.#askAll(grid.end);
       // What lies just before the stream may not be stored yet.
@@ -203,8 +210,21 @@ export class Board {
       return;
     }
     const rangeMs = this.store.get().dashboard?.rangeMs ?? 0;
-    const unknown = holes(grid, { first: grid.end - rangeMs + grid.stepMs, last: grid.end });
-    if (unknown !== null) this.#backfill?.request(unknown, true);
+    const screen = { first: grid.end - rangeMs + grid.stepMs, last: grid.end };
+    let unknown = holes(grid, screen);
+    // What came late for the last windows before a gap was to ride in ticks that are lost.
+    if (gap !== null) unknown = union(unknown, { first: gap.from - unsettledWindows * grid.stepMs, last: gap.to });
+    if (unknown === null || unknown.last < screen.first) return;
+    // A page that was away finds history settled. After a restart agents deliver what they held back meanwhile.
+    const settled = gap !== null && gap.reason !== "restart";
+    this.#backfill?.request({ first: Math.max(screen.first, unknown.first), last: unknown.last }, !settled);
+  }
+
+  /** The windows between the newest one and a snapshot are missed, whether a gap was declared (to another tab) or not. */
+  #noteMissed(grid: Grid, since: number): void {
+    if (this.#lastId === 0 || since <= this.#lastId + grid.stepMs) return;
+    this.#gap = { type: "gap", from: this.#lastId, to: since - grid.stepMs, reason: this.#gap?.reason ?? "away" };
+    applyGap(grid, this.#gap);
   }
 
   #askAll(nowMs: number): void {

@@ -1,7 +1,7 @@
 // The stream as a board uses it: shared between tabs, awake only while somebody may be looking.
-import { fetchSession, refParams, type DashboardRef } from "../api/hub";
-import { HttpError } from "../api/http";
+import { refParams, type DashboardRef } from "../api/hub";
 import type { Snapshot, StreamEvent } from "../api/types";
+import { hiddenGraceMs, payAttention } from "./attention";
 import type { Link } from "./freshness";
 import { SharedStream } from "./share";
 import { StreamSource } from "./source";
@@ -16,81 +16,81 @@ export interface StreamPorts {
   readonly onForeign: () => void;
 }
 
-/** A page hidden for this long closes its stream: radios sleep, and others may need the connection. */
-const hiddenMs = 30_000;
-
-export function streamUrl(ref: DashboardRef, lastId: number): string {
+function streamUrl(ref: DashboardRef): string {
   const params = refParams(ref);
   params.set("dashboard", ref.id);
-  if (lastId > 0) params.set("last_event_id", String(lastId));
   return `/api/v1/stream?${params.toString()}`;
 }
 
-async function sessionRefused(): Promise<boolean> {
-  try {
-    await fetchSession();
-    return false;
-  } catch (error) {
-    return error instanceof HttpError && error.unauthorized;
-  }
+function fetchStream(url: string, lastId: number, signal: AbortSignal): Promise<Response> {
+  const headers: Record<string, string> = { Accept: "text/event-stream" };
+  if (lastId > 0) headers["Last-Event-ID"] = String(lastId);
+  return fetch(url, { headers, signal, credentials: "same-origin", cache: "no-store" });
 }
 
 /** Opens the stream and keeps it; the returned function ends it. */
 export function openStream(ports: StreamPorts): () => void {
+  const url = streamUrl(ports.ref);
+  const channel = "BroadcastChannel" in window ? (name: string) => new BroadcastChannel(name) : undefined;
+  const link = watchNetwork(ports.onLink);
   const source = new StreamSource({
-    open: (url) => new EventSource(url),
-    url: (lastId) => streamUrl(ports.ref, lastId),
+    open: (lastId, signal) => fetchStream(url, lastId, signal),
     onEvent: (event) => {
       shared.publish(event);
     },
-    onLink: (link) => {
-      shared.publishLink(link);
+    onLink: (now) => {
+      shared.publishLink(now);
     },
     onUnauthorized: () => {
       shared.publishUnauthorized();
     },
-    refused: sessionRefused,
     onForeign: ports.onForeign,
   });
   const shared = new SharedStream({
     ...ports,
-    key: streamUrl(ports.ref, 0),
+    onLink: link.set,
+    key: url,
     source,
     locks: "locks" in navigator ? navigator.locks : undefined,
-    channel: "BroadcastChannel" in window ? (name) => new BroadcastChannel(name) : undefined,
+    channel,
   });
-  const stopWatching = whileLookedAt(
-    () => {
+  const stopWatching = payAttention({
+    wake: () => {
       shared.start();
       shared.kick();
     },
-    () => {
+    sleep: () => {
       shared.stop();
     },
-  );
+    kick: () => {
+      shared.kick();
+    },
+    channel,
+    key: url,
+    graceMs: hiddenGraceMs(),
+  });
   return () => {
     stopWatching();
-    shared.stop();
+    link.stop();
   };
 }
 
-/** Calls `wake` when the page is shown or the network comes back, and `sleep` a while after the page was hidden. */
-function whileLookedAt(wake: () => void, sleep: () => void): () => void {
-  let timer: ReturnType<typeof setTimeout> | undefined;
-  const look = (): void => {
-    clearTimeout(timer);
-    if (document.visibilityState === "visible") wake();
-    else timer = setTimeout(sleep, hiddenMs);
+/** Says "offline" in place of the link's own state while the device has no network. */
+function watchNetwork(say: (link: Link) => void): { readonly set: (link: Link) => void; readonly stop: () => void } {
+  let own: Link = "opening";
+  const tell = (): void => {
+    say(navigator.onLine ? own : "offline");
   };
   const watch = new AbortController();
-  const { signal } = watch;
-  document.addEventListener("visibilitychange", look, { signal });
-  window.addEventListener("online", look, { signal });
-  window.addEventListener("pageshow", look, { signal });
-  window.addEventListener("pagehide", sleep, { signal });
-  if (document.visibilityState === "visible") wake();
-  return () => {
-    clearTimeout(timer);
-    watch.abort();
+  window.addEventListener("online", tell, { signal: watch.signal });
+  window.addEventListener("offline", tell, { signal: watch.signal });
+  return {
+    set: (link) => {
+      own = link;
+      tell();
+    },
+    stop: () => {
+      watch.abort();
+    },
   };
 }

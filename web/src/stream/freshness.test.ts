@@ -24,6 +24,13 @@ describe("freshness", () => {
     expect(at(31_000, "lost")).toEqual({ kind: "stale", sinceMs: newestMs, lost: true });
   });
 
+  it("says that the device is offline once the data is not live any more, for as long as it is", () => {
+    expect(at(1_000, "offline").kind).toBe("live");
+    expect(at(4_000, "offline")).toEqual({ kind: "offline", ageMs: 4_000 });
+    expect(at(400_000, "offline")).toEqual({ kind: "offline", ageMs: 400_000 });
+    expect(isOld(at(4_000, "offline"))).toBe(true);
+  });
+
   it("takes longer steps into account", () => {
     expect(at(20_000, "open", 10_000).kind).toBe("live");
     expect(at(26_000, "open", 10_000).kind).toBe("delayed");
@@ -35,6 +42,7 @@ describe("freshness", () => {
     expect(before("opening")).toBe("connecting");
     expect(before("open")).toBe("waiting");
     expect(before("lost")).toBe("reconnecting");
+    expect(before("offline")).toBe("offline");
   });
 
   it("is not confused by data from a little ahead", () => {
@@ -55,11 +63,51 @@ describe("backoff", () => {
 });
 
 describe("server clock", () => {
-  it("runs on from the hub's time", () => {
-    let local = 1_000;
-    const clock = new ServerClock(() => local);
+  const setUp = () => {
+    const time = { wall: 1_000, steady: 50 };
+    const clock = new ServerClock({ wall: () => time.wall, steady: () => time.steady });
     clock.set(500_000);
-    local += 250;
-    expect(clock.now()).toBe(500_250);
+    const pass = (wallMs: number, steadyMs = wallMs): number => {
+      time.wall += wallMs;
+      time.steady += steadyMs;
+      return clock.now();
+    };
+    return { clock, pass };
+  };
+
+  it("runs on from the hub's time", () => {
+    expect(setUp().pass(250)).toBe(500_250);
+  });
+
+  it("is not held back by a clock that is set back, nor by one that stands still in sleep", () => {
+    expect(setUp().pass(-3_600_000, 40_000)).toBe(540_000);
+    expect(setUp().pass(28_800_000, 2_000)).toBe(29_300_000);
+  });
+
+  it("is never behind a window that has closed", () => {
+    const { clock, pass } = setUp();
+    clock.atLeast(499_000);
+    expect(pass(0)).toBe(500_000);
+    clock.atLeast(503_000);
+    expect(pass(1_000)).toBe(504_000);
+  });
+});
+
+describe("old numbers", () => {
+  it("are never called live, whatever the link and the clocks say", () => {
+    for (const link of ["opening", "open", "lost", "offline"] as const) {
+      for (const clockJumpMs of [-86_400_000, -5_000, 0, 5_000]) {
+        const time = { wall: 0, steady: 0 };
+        const clock = new ServerClock({ wall: () => time.wall, steady: () => time.steady });
+        clock.set(newestMs);
+        time.wall += clockJumpMs;
+        for (let s = 1; s < 100; s++) {
+          time.wall += 1_000;
+          time.steady += 1_000;
+          const { kind } = freshness({ nowMs: clock.now(), newestMs, stepMs: 1000, link });
+          if (s > 3) expect(kind, `${link}, ${s} s, jump ${clockJumpMs}`).not.toBe("live");
+        }
+      }
+    }
   });
 });

@@ -1,8 +1,8 @@
 // Is this live? Decided from the end of the newest window and the hub's clock, never from when a message arrived,
 // so that the label goes on ageing when nothing comes.
 
-/** Whether the stream is open, being opened for the first time, or lost and tried again. */
-export type Link = "opening" | "open" | "lost";
+/** Whether the stream is open, being opened for the first time, lost and tried again, or the device without a network. */
+export type Link = "opening" | "open" | "lost" | "offline";
 
 export type Freshness =
   | { readonly kind: "connecting" }
@@ -10,7 +10,8 @@ export type Freshness =
   | { readonly kind: "live"; readonly ageMs: number }
   | { readonly kind: "delayed"; readonly ageMs: number }
   | { readonly kind: "reconnecting"; readonly ageMs: number | null }
-  | { readonly kind: "stale"; readonly sinceMs: number; readonly lost: boolean };
+  | { readonly kind: "stale"; readonly sinceMs: number; readonly lost: boolean }
+  | { readonly kind: "offline"; readonly ageMs: number | null };
 
 export interface FreshnessInput {
   readonly nowMs: number;
@@ -31,16 +32,19 @@ export function staleAfterMs(stepMs: number): number {
 
 export function freshness({ nowMs, newestMs, stepMs, link }: FreshnessInput): Freshness {
   if (newestMs === 0) {
+    if (link === "offline") return { kind: "offline", ageMs: null };
     if (link === "lost") return { kind: "reconnecting", ageMs: null };
     return { kind: link === "open" ? "waiting" : "connecting" };
   }
   const ageMs = Math.max(0, nowMs - newestMs);
-  if (ageMs > staleAfterMs(stepMs)) return { kind: "stale", sinceMs: newestMs, lost: link !== "open" };
+  // A browser may call itself offline and yet reach a hub on its own machine: what comes counts, not what it says.
   if (ageMs <= delayedAfterMs(stepMs)) return { kind: "live", ageMs };
+  if (link === "offline") return { kind: "offline", ageMs };
+  if (ageMs > staleAfterMs(stepMs)) return { kind: "stale", sinceMs: newestMs, lost: link !== "open" };
   return { kind: link === "open" ? "delayed" : "reconnecting", ageMs };
 }
 
 /** Values this old are shown, but marked as no longer the state of things. */
 export function isOld(f: Freshness): boolean {
-  return f.kind === "stale" || f.kind === "reconnecting";
+  return f.kind === "stale" || f.kind === "reconnecting" || f.kind === "offline";
 }

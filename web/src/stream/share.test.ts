@@ -1,85 +1,41 @@
 import { afterEach, beforeEach, describe, expect, it, vi } from "vitest";
 import type { Snapshot, StreamEvent } from "../api/types";
+import { Browser, Wire } from "./fake";
 import { SharedStream } from "./share";
 import type { StreamSource } from "./source";
 
-/** One browser: its tabs' channels, and one lock. */
-class Browser {
-  readonly #channels = new Set<FakeChannel>();
-  #holder: { readonly rob: () => void } | null = null;
-  readonly #queue: { readonly grant: () => void }[] = [];
-
-  channel = (): BroadcastChannel => {
-    const made = new FakeChannel(this.#channels);
-    this.#channels.add(made);
-    return made as unknown as BroadcastChannel;
-  };
-
-  readonly locks = {
-    request: (_name: string, options: LockOptions, hold: () => Promise<void>): Promise<void> =>
-      new Promise((resolve, reject) => {
-        const grant = (): void => {
-          const holder = { rob: () => { reject(new Error("stolen")); } };
-          this.#holder = holder;
-          void hold().then(() => {
-            if (this.#holder === holder) {
-              this.#holder = null;
-              this.#queue.shift()?.grant();
-            }
-            resolve();
-          });
-        };
-        if (options.steal === true) {
-          this.#holder?.rob();
-          grant();
-        } else if (this.#holder === null) grant();
-        else {
-          const waiting = { grant };
-          this.#queue.push(waiting);
-          options.signal?.addEventListener("abort", () => {
-            const at = this.#queue.indexOf(waiting);
-            if (at >= 0) this.#queue.splice(at, 1);
-            reject(new Error("aborted"));
-          });
-        }
-      }),
-  } as unknown as LockManager;
-}
-
-class FakeChannel {
-  onmessage: ((message: MessageEvent<unknown>) => void) | null = null;
-
-  constructor(readonly all: Set<FakeChannel>) {}
-
-  postMessage(data: unknown): void {
-    for (const other of this.all) if (other !== this) other.onmessage?.({ data: structuredClone(data) } as MessageEvent<unknown>);
-  }
-
-  close(): void {
-    this.all.delete(this);
-  }
-}
-
-const snapshot: Snapshot = { type: "snapshot", since: 1000, end: 2000, queries: {} };
+const snapshotAt = (end: number): Snapshot => ({ type: "snapshot", since: end - 1000, end, queries: {} });
 const tick = (end: number): StreamEvent => ({ type: "tick", end, values: {}, groups: {}, amend: [] });
 
-function tab(browser: Browser | null, lastId = 0) {
+/** A tab whose board does what the real one does with ids: it remembers the newest window that the stream gave. */
+function tab(browser: Browser | null, lastId = 0, key = "overview") {
   const source = { start: vi.fn(), stop: vi.fn(), kick: vi.fn() };
   const seen: string[] = [];
+  const hellos: number[] = [];
   const links: string[] = [];
   const unauthorized = vi.fn();
+  const wire = browser === null ? null : new Wire(browser);
   const shared = new SharedStream({
-    key: "overview",
+    key,
     source: source as unknown as StreamSource,
     lastId: () => lastId,
-    snapshot: () => snapshot,
-    onEvent: (event) => seen.push(event.type === "tick" ? `tick ${event.end}` : event.type),
+    snapshot: () => (lastId === 0 ? null : snapshotAt(lastId)),
+    onEvent: (event) => {
+      if (event.type === "hello") hellos.push(event.serverTime);
+      if (event.type === "tick" || event.type === "snapshot") lastId = event.end;
+      seen.push(event.type === "tick" || event.type === "snapshot" ? `${event.type} ${event.end}` : event.type);
+    },
     onLink: (link) => links.push(link),
     onUnauthorized: unauthorized,
-    locks: browser?.locks,
-    channel: browser?.channel,
+    locks: wire?.locks,
+    channel: wire?.channel,
   });
-  return { shared, source, seen, links, unauthorized };
+  const lose = (what: () => void): void => {
+    if (wire !== null) wire.mode = "lost";
+    what();
+    if (wire !== null) wire.mode = "open";
+  };
+  return { shared, source, seen, hellos, links, unauthorized, wire, lose };
 }
 
 const settle = (): Promise<unknown> => vi.advanceTimersByTimeAsync(0);
@@ -88,39 +44,101 @@ describe("shared stream", () => {
   beforeEach(() => vi.useFakeTimers());
   afterEach(() => vi.useRealTimers());
 
-  it("opens one stream for all tabs, and hands a newcomer the state", async () => {
-    const browser = new Browser();
+  async function publish(by: ReturnType<typeof tab>, event: StreamEvent): Promise<void> {
+    by.shared.publish(event);
+    await settle();
+  }
+
+  async function leaderAndFollower(browser: Browser) {
     const first = tab(browser);
     first.shared.start();
     await settle();
-    expect(first.source.start).toHaveBeenCalledWith(0);
-    first.shared.publish({ type: "hello", version: 1, build: "b", serverTime: 10_000 });
+    await publish(first, { type: "hello", version: 1, build: "b", serverTime: 10_000 });
     first.shared.publishLink("open");
-    first.shared.publish(snapshot);
-
-    vi.setSystemTime(Date.now() + 5_000);
+    await publish(first, snapshotAt(2000));
     const second = tab(browser);
     second.shared.start();
     await settle();
-    first.shared.publish(tick(3000));
+    return { first, second };
+  }
+
+  it("opens one stream for all tabs, and hands a newcomer the state", async () => {
+    const { first, second } = await leaderAndFollower(new Browser());
+    await publish(first, tick(3000));
+    expect(first.source.start).toHaveBeenCalledWith(0);
     expect(second.source.start).not.toHaveBeenCalled();
-    expect(second.seen).toEqual(["hello", "snapshot", "tick 3000"]);
+    expect(second.seen).toEqual(["hello", "snapshot 2000", "tick 3000"]);
     expect(second.links.at(-1)).toBe("open");
-    expect(first.seen).toEqual(["hello", "snapshot", "tick 3000"]);
+    expect(first.seen).toEqual(["hello", "snapshot 2000", "tick 3000"]);
+  });
+
+  it("tells a newcomer the hub's time as it is by then", async () => {
+    const browser = new Browser();
+    const { second } = await leaderAndFollower(browser);
+    expect(second.hellos).toEqual([10_000]);
+    await vi.advanceTimersByTimeAsync(5_000);
+    const third = tab(browser);
+    third.shared.start();
+    await settle();
+    expect(third.hellos).toEqual([15_000]);
+  });
+
+  it("gives each dashboard a stream of its own", async () => {
+    const browser = new Browser();
+    const { first, second } = await leaderAndFollower(browser);
+    const host = tab(browser, 0, "host?agent=web-1");
+    host.shared.start();
+    await settle();
+    expect(host.source.start).toHaveBeenCalledWith(0);
+    await publish(first, tick(3000));
+    expect(second.seen.at(-1)).toBe("tick 3000");
+    expect(host.seen).toEqual([]);
   });
 
   it("passes the stream on when the leading tab leaves, resuming from what the next one has", async () => {
-    const browser = new Browser();
-    const first = tab(browser);
-    const second = tab(browser, 7000);
-    first.shared.start();
-    second.shared.start();
-    await settle();
+    const { first, second } = await leaderAndFollower(new Browser());
+    await publish(first, tick(3000));
     first.shared.stop();
     await settle();
     expect(first.source.stop).toHaveBeenCalled();
-    expect(second.source.start).toHaveBeenCalledWith(7000);
+    expect(second.source.start).toHaveBeenCalledWith(3000);
     expect(second.shared.leading).toBe(true);
+  });
+
+  it("misses and doubles nothing where the next leader is ahead of others, or behind", async () => {
+    const browser = new Browser();
+    const { first, second } = await leaderAndFollower(browser);
+    const third = tab(browser);
+    third.shared.start();
+    await settle();
+    await publish(first, tick(3000));
+    // The last word of a leader that crashed reached one of the two.
+    third.lose(() => {
+      first.shared.publish(tick(4000));
+    });
+    await settle();
+    first.shared.stop();
+    await settle();
+    expect(second.source.start).toHaveBeenCalledWith(4000);
+    await publish(second, tick(5000));
+    expect(third.seen.slice(-3)).toEqual(["tick 3000", "hello", "snapshot 5000"]);
+    await publish(second, tick(6000));
+    expect(third.seen.at(-1)).toBe("tick 6000");
+
+    // And the other way round: the next leader is told again what the rest know.
+    third.lose(() => {
+      second.shared.publish(tick(7000));
+    });
+    await settle();
+    const fourth = tab(browser);
+    fourth.shared.start();
+    await settle();
+    second.shared.stop();
+    await settle();
+    expect(third.source.start).toHaveBeenCalledWith(6000);
+    await publish(third, tick(7000));
+    await publish(third, tick(8000));
+    expect(fourth.seen).toEqual(["hello", "snapshot 7000", "tick 8000"]);
   });
 
   it("takes the lead from a tab that has gone silent", async () => {
@@ -137,9 +155,39 @@ describe("shared stream", () => {
     const third = tab(browser);
     third.shared.start();
     await vi.advanceTimersByTimeAsync(15_000);
-    expect(third.source.start).toHaveBeenCalledOnce();
+    expect([second, third].map((each) => each.shared.leading).sort()).toEqual([false, true]);
+    expect(second.source.start.mock.calls.length + third.source.start.mock.calls.length).toBe(1);
     expect(frozen.shared.leading).toBe(false);
     expect(frozen.source.stop).toHaveBeenCalled();
+  });
+
+  it("does not listen to a leader that thaws, which itself asks for what it missed", async () => {
+    const browser = new Browser();
+    const { first, second } = await leaderAndFollower(browser);
+    const third = tab(browser);
+    third.shared.start();
+    await settle();
+    // The first is frozen: it hears nothing, and its lock is taken without its knowing.
+    if (first.wire !== null) first.wire.mode = "frozen";
+    vi.clearAllTimers();
+    const fourth = tab(browser);
+    fourth.shared.start();
+    await vi.advanceTimersByTimeAsync(15_000);
+    expect(fourth.source.start).toHaveBeenCalledWith(0);
+    await publish(fourth, snapshotAt(20_000));
+    // What had piled up in its stream comes out before it learns of the other.
+    await publish(first, tick(3000));
+    await publish(first, snapshotAt(4000));
+    expect(second.seen.slice(-1)).toEqual(["snapshot 20000"]);
+    expect(third.seen.slice(-1)).toEqual(["snapshot 20000"]);
+    first.wire?.thaw();
+    await publish(fourth, tick(21_000));
+    await settle();
+    expect(first.shared.leading).toBe(false);
+    expect(first.source.stop).toHaveBeenCalled();
+    expect(first.seen.at(-1)).toBe("snapshot 21000");
+    await publish(fourth, tick(22_000));
+    for (const each of [first, second, third]) expect(each.seen.at(-1)).toBe("tick 22000");
   });
 
   it("ignores ticks before it knows the state they change", async () => {
@@ -148,10 +196,12 @@ describe("shared stream", () => {
     first.shared.start();
     await settle();
     const second = tab(browser);
-    const other = browser.channel();
     second.shared.start();
-    other.postMessage({ kind: "state", to: "somebody else", hello: null, snapshot, link: "open" });
-    expect(second.seen.filter((type) => type === "snapshot")).toHaveLength(1);
+    await settle();
+    await publish(first, tick(3000));
+    expect(second.seen).toEqual(["snapshot 3000"]);
+    await publish(first, tick(4000));
+    expect(second.seen).toEqual(["snapshot 3000", "tick 4000"]);
   });
 
   it("signs all tabs out together", async () => {
@@ -162,6 +212,7 @@ describe("shared stream", () => {
     second.shared.start();
     await settle();
     first.shared.publishUnauthorized();
+    await settle();
     expect(second.unauthorized).toHaveBeenCalledOnce();
     expect(first.unauthorized).toHaveBeenCalledOnce();
   });

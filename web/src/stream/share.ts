@@ -1,22 +1,25 @@
 // One stream per browser: the tabs that show the same dashboard elect a leader by a Web Lock; it alone holds the
-// EventSource and passes every event on over a BroadcastChannel. Without either, each tab opens its own.
+// stream and passes every event on over a BroadcastChannel. Without either, each tab opens its own.
 import type { Hello, Snapshot, StreamEvent } from "../api/types";
 import type { Link } from "./freshness";
 import type { StreamSource } from "./source";
 
-/** What tabs say to each other. */
-type Message =
-  | { readonly kind: "join"; readonly from: string }
+/** What a leader says. `term` grows with each leader, so that nobody listens to one that was replaced while it was frozen. */
+type Told = { readonly term: number } & (
   | { readonly kind: "state"; readonly to: string; readonly hello: Hello | null; readonly snapshot: Snapshot | null; readonly link: Link }
-  | { readonly kind: "event"; readonly event: StreamEvent; readonly at: number }
+  /** `after` is the leader's last window before this event: who has another one has missed something. */
+  | { readonly kind: "event"; readonly event: StreamEvent; readonly after: number; readonly at: number }
   | { readonly kind: "link"; readonly link: Link }
-  | { readonly kind: "unauthorized" };
+);
+type Message = Told | { readonly kind: "join"; readonly from: string } | { readonly kind: "unauthorized" };
 
 export interface SharePorts {
   /** Names the stream: tabs with the same key share one. */
   readonly key: string;
   readonly source: StreamSource;
+  /** End of the newest window that the stream gave to this tab, or 0. */
   readonly lastId: () => number;
+  /** The newest windows up to `lastId`, or null where there are none. */
   readonly snapshot: () => Snapshot | null;
   readonly onEvent: (event: StreamEvent) => void;
   readonly onLink: (link: Link) => void;
@@ -41,6 +44,7 @@ export class SharedStream {
   #beat: ReturnType<typeof setInterval> | undefined;
   #running = false;
   #joined = false;
+  #term = 0;
   #hello: { readonly event: Hello; readonly at: number } | null = null;
   #link: Link = "opening";
 
@@ -60,14 +64,11 @@ export class SharedStream {
       this.#ports.source.start(this.#ports.lastId());
       return;
     }
-    this.#joined = false;
     this.#channel = this.#ports.channel(`telltale-stream:${this.#ports.key}`);
     this.#channel.onmessage = (message: MessageEvent<Message>) => {
       this.#hear(message.data);
     };
-    this.#say({ kind: "join", from: this.#id });
-    this.#elect(false);
-    this.#watch();
+    this.#follow();
   }
 
   stop(): void {
@@ -80,8 +81,7 @@ export class SharedStream {
     this.#release = null;
     this.#channel?.close();
     this.#channel = null;
-    this.#link = "opening";
-    this.#ports.onLink("opening");
+    this.#setLink("opening");
   }
 
   kick(): void {
@@ -91,23 +91,39 @@ export class SharedStream {
   /** The source of the leader (or of a tab that shares with nobody) has an event. */
   publish(event: StreamEvent): void {
     if (event.type === "hello") this.#hello = { event, at: this.#now() };
-    if (this.#channel !== null) this.#say({ kind: "event", event, at: this.#now() });
+    this.#say({ kind: "event", term: this.#term, event, after: this.#ports.lastId(), at: this.#now() });
     this.#ports.onEvent(event);
   }
 
   publishLink(link: Link): void {
-    this.#link = link;
-    if (this.#channel !== null) this.#say({ kind: "link", link });
-    this.#ports.onLink(link);
+    this.#say({ kind: "link", term: this.#term, link });
+    this.#setLink(link);
   }
 
   publishUnauthorized(): void {
-    if (this.#channel !== null) this.#say({ kind: "unauthorized" });
+    this.#say({ kind: "unauthorized" });
     this.#ports.onUnauthorized();
   }
 
   #say(message: Message): void {
     this.#channel?.postMessage(message);
+  }
+
+  #setLink(link: Link): void {
+    this.#link = link;
+    this.#ports.onLink(link);
+  }
+
+  /** Listens to whoever leads, and stands by to lead. */
+  #follow(): void {
+    this.#join();
+    this.#elect(false);
+    this.#watch();
+  }
+
+  #join(): void {
+    this.#joined = false;
+    this.#say({ kind: "join", from: this.#id });
   }
 
   /** Waits for the lock (or takes it from a silent leader) and leads until stopped or robbed. */
@@ -129,21 +145,29 @@ export class SharedStream {
     };
     locks.request(`telltale-stream:${this.#ports.key}`, options, lead).catch(() => {
       // Either this tab gave up waiting, or another tab took the lock from it.
-      if (term.release === null || this.#release !== term.release || !this.#running) return;
-      this.#release = null;
-      clearInterval(this.#beat);
-      this.#ports.source.stop();
-      this.#elect(false);
-      this.#watch();
+      if (term.release !== null && this.#release === term.release && this.#running) this.#abdicate();
     });
   }
 
   #lead(): void {
     clearTimeout(this.#watchdog);
+    // By the clock, for who leads next may never have heard of the leader before.
+    this.#term = Math.max(this.#term + 1, this.#now());
     this.#ports.source.start(this.#ports.lastId());
-    this.#beat = setInterval(() => {
-      this.#say({ kind: "link", link: this.#link });
-    }, beatMs);
+    const beat = (): void => {
+      this.#say({ kind: "link", term: this.#term, link: this.#link });
+    };
+    beat();
+    this.#beat = setInterval(beat, beatMs);
+  }
+
+  /** Another tab leads: what this one's stream still brings is old, and what the other said meanwhile was not heard. */
+  #abdicate(): void {
+    this.#release?.();
+    this.#release = null;
+    clearInterval(this.#beat);
+    this.#ports.source.stop();
+    this.#follow();
   }
 
   #watch(): void {
@@ -158,44 +182,52 @@ export class SharedStream {
       this.#ports.onUnauthorized();
       return;
     }
-    if (this.leading) {
-      if (message.kind === "join") this.#answer(message.from);
+    if (message.kind === "join") {
+      if (this.leading) this.#answer(message.from);
       return;
     }
-    if (message.kind === "join") return;
+    if (message.term < this.#term) return;
+    if (this.leading) this.#abdicate();
+    this.#term = message.term;
     this.#watch();
-    this.#follow(message);
+    this.#obey(message);
   }
 
   #answer(to: string): void {
-    const hello = this.#hello === null ? null : this.#aged(this.#hello.event, this.#hello.at);
-    this.#say({ kind: "state", to, hello, snapshot: this.#ports.snapshot(), link: this.#link });
+    const hello = this.#hello === null ? null : aged(this.#hello.event, this.#now() - this.#hello.at);
+    this.#say({ kind: "state", term: this.#term, to, hello, snapshot: this.#ports.snapshot(), link: this.#link });
   }
 
-  /** A hello tells the hub's time; told on later, it tells a later time. */
-  #aged(hello: Hello, at: number): Hello {
-    return { ...hello, serverTime: hello.serverTime + (this.#now() - at) };
+  #obey(message: Told): void {
+    switch (message.kind) {
+      case "link":
+        this.#setLink(message.link);
+        return;
+      case "state":
+        if (message.to !== this.#id) return;
+        if (message.hello !== null) this.#take(message.hello);
+        if (message.snapshot !== null) this.#take(message.snapshot);
+        this.#setLink(message.link);
+        return;
+      case "event":
+        if (message.event.type === "hello") this.#take(aged(message.event, this.#now() - message.at));
+        else if (message.event.type !== "tick") this.#take(message.event);
+        else if (message.event.end > this.#ports.lastId()) {
+          // A tick changes the state just before it. Who does not have that asks for the whole.
+          if (this.#joined && message.after === this.#ports.lastId()) this.#take(message.event);
+          else this.#join();
+        }
+    }
   }
 
-  #follow(message: Exclude<Message, { kind: "join" | "unauthorized" }>): void {
-    if (message.kind === "link") {
-      this.#link = message.link;
-      this.#ports.onLink(message.link);
-      return;
-    }
-    if (message.kind === "state") {
-      if (message.to !== this.#id) return;
-      this.#joined = true;
-      this.#link = message.link;
-      if (message.hello !== null) this.#ports.onEvent(message.hello);
-      if (message.snapshot !== null) this.#ports.onEvent(message.snapshot);
-      this.#ports.onLink(message.link);
-      return;
-    }
-    // Before the leader's state has come, a tick would leave a hole before it; a snapshot stands on its own.
-    if (message.event.type === "snapshot") this.#joined = true;
-    if (!this.#joined && message.event.type === "tick") return;
-    if (message.event.type === "hello") this.#hello = { event: message.event, at: message.at };
-    this.#ports.onEvent(message.event);
+  #take(event: StreamEvent): void {
+    if (event.type === "hello") this.#hello = { event, at: this.#now() };
+    if (event.type === "snapshot") this.#joined = true;
+    this.#ports.onEvent(event);
   }
+}
+
+/** A hello tells the hub's time; told on later, it tells a later time. */
+function aged(hello: Hello, byMs: number): Hello {
+  return { ...hello, serverTime: hello.serverTime + Math.max(0, byMs) };
 }

@@ -1,203 +1,245 @@
 import { afterEach, beforeEach, describe, expect, it, vi } from "vitest";
 import type { StreamEvent } from "../api/types";
-import { StreamSource, type EventSourceLike } from "./source";
+import { StreamSource } from "./source";
 
-/** Stands in for the browser's EventSource: the test plays the hub. */
-class Peer implements EventSourceLike {
-  readyState = 0;
-  onopen: ((event: Event) => unknown) | null = null;
-  onerror: ((event: Event) => unknown) | null = null;
-  closed = false;
-  readonly #listeners = new Map<string, (event: MessageEvent<string>) => void>();
+/** One request for the stream: the test plays the hub. */
+class Peer {
+  #answer: (response: Response) => void = () => undefined;
+  #refuse: (error: Error) => void = () => undefined;
+  #body: ReadableStreamDefaultController<Uint8Array> | null = null;
+  readonly response: Promise<Response>;
 
-  constructor(readonly url: string) {}
-
-  addEventListener(type: string, listener: (event: MessageEvent<string>) => void): void {
-    this.#listeners.set(type, listener);
+  constructor(
+    readonly lastId: number,
+    readonly signal: AbortSignal,
+  ) {
+    this.response = new Promise((resolve, reject) => {
+      this.#answer = resolve;
+      this.#refuse = reject;
+    });
   }
 
-  close(): void {
-    this.closed = true;
-    this.readyState = 2;
+  async open(text = ""): Promise<void> {
+    const body = new ReadableStream<Uint8Array>({
+      start: (controller) => {
+        this.#body = controller;
+      },
+    });
+    this.#answer(new Response(body, { headers: { "Content-Type": "text/event-stream" } }));
+    await this.write(text);
   }
 
-  open(): void {
-    this.readyState = 1;
-    this.onopen?.({} as Event);
+  async answer(status: number, headers: Record<string, string> = {}): Promise<void> {
+    this.#answer(new Response("{}", { status, headers: { "Content-Type": "application/json", ...headers } }));
+    await settle();
   }
 
-  send(type: string, data: unknown, lastEventId = ""): void {
-    this.#listeners.get(type)?.({ data: JSON.stringify(data), lastEventId } as MessageEvent<string>);
+  async unreachable(): Promise<void> {
+    this.#refuse(new TypeError("failed to fetch"));
+    await settle();
   }
 
-  fail(readyState: number): void {
-    this.readyState = readyState;
-    this.onerror?.({} as Event);
+  async write(text: string): Promise<void> {
+    this.#body?.enqueue(new TextEncoder().encode(text));
+    await settle();
+  }
+
+  async end(): Promise<void> {
+    this.#body?.close();
+    await settle();
+  }
+
+  async cut(): Promise<void> {
+    this.#body?.error(new TypeError("network error"));
+    await settle();
   }
 }
 
-const hello = { version: 1, build: "b", server_time: 1, dashboard: "overview", step_ms: 1000 };
+const settle = (): Promise<unknown> => vi.advanceTimersByTimeAsync(0);
+const hello = 'retry: 2200\nevent: hello\ndata: {"version":1,"build":"b","server_time":1,"dashboard":"overview","step_ms":1000}\n\n';
+const tick = (end: number): string => `id: ${end}\nevent: tick\ndata: {"end":${end},"values":{"cpu":[1]}}\n\n`;
 
-function setUp(refused = false) {
+function setUp() {
   const peers: Peer[] = [];
   const events: StreamEvent["type"][] = [];
   const links: string[] = [];
   const unauthorized = vi.fn();
   const foreign = vi.fn();
   const source = new StreamSource({
-    open: (url) => {
-      const peer = new Peer(url);
+    open: (lastId, signal) => {
+      const peer = new Peer(lastId, signal);
       peers.push(peer);
-      return peer;
+      return peer.response;
     },
-    url: (lastId) => `/stream?last=${lastId}`,
     onEvent: (event) => events.push(event.type),
     onLink: (link) => links.push(link),
-    refused: () => Promise.resolve(refused),
     onUnauthorized: unauthorized,
     onForeign: foreign,
     random: () => 0.5,
+    clocks: { wall: () => Date.now(), steady: () => 0 },
   });
   const newest = (): Peer => {
     const peer = peers.at(-1);
     if (peer === undefined) throw new Error("no stream was opened");
     return peer;
   };
-  return { source, peers, newest, events, links, unauthorized, foreign };
+  /** How long it takes until the next request. */
+  const wait = async (): Promise<number> => {
+    const before = peers.length;
+    let waited = 0;
+    while (peers.length === before && waited < 400_000) {
+      await vi.advanceTimersByTimeAsync(50);
+      waited += 50;
+    }
+    return waited;
+  };
+  return { source, peers, newest, events, links, unauthorized, foreign, wait };
 }
 
 describe("stream source", () => {
   beforeEach(() => vi.useFakeTimers());
   afterEach(() => vi.useRealTimers());
 
-  it("is open from the hello on, not from the answer alone", () => {
+  it("is open from the hello on, not from the answer alone", async () => {
     const { source, newest, events, links } = setUp();
     source.start(0);
-    newest().open();
+    await newest().open(": welcome\n\n");
     expect(links).toEqual([]);
-    newest().send("hello", hello);
-    newest().send("tick", { end: 5000, values: { cpu: [1] } }, "5000");
+    await newest().write(hello + tick(5000));
     expect(links).toEqual(["open"]);
     expect(events).toEqual(["hello", "tick"]);
   });
 
-  it("leaves the first try after an end to the browser, which knows the hub's retry", () => {
-    const { source, peers, newest, links } = setUp();
-    source.start(0);
-    newest().open();
-    newest().send("hello", hello);
-    newest().fail(0);
+  it("comes back when the hub said, after the last id it heard of, be it a heartbeat's", async () => {
+    const { source, newest, links, wait } = setUp();
+    source.start(1000);
+    expect(newest().lastId).toBe(1000);
+    await newest().open(hello + tick(7000) + "id: 9000\n\n");
+    await newest().end();
     expect(links.at(-1)).toBe("lost");
-    vi.advanceTimersByTime(40_000);
-    expect(peers).toHaveLength(1);
-    expect(newest().closed).toBe(false);
+    expect(await wait()).toBe(2200);
+    expect(newest().lastId).toBe(9000);
   });
 
-  it("takes over with a growing wait when that fails, for ever, resuming after the last event", async () => {
-    const { source, peers, newest } = setUp();
+  it("keeps to a longer wait when the hub stops or is full", async () => {
+    const { source, newest, wait } = setUp();
+    source.start(0);
+    await newest().open(hello + 'retry: 41000\nevent: bye\ndata: {"reason":"shutdown"}\n\n');
+    await newest().end();
+    expect(await wait()).toBe(41_000);
+    await newest().open(": refused for now: viewers\nretry: 12350\n\n");
+    await newest().end();
+    expect(await wait()).toBe(12_350);
+    await newest().answer(503, { "Retry-After": "7" });
+    expect(await wait()).toBe(7_000);
+  });
+
+  it("waits longer after each failure, for ever, and begins anew once it was open", async () => {
+    const { source, newest, wait } = setUp();
     source.start(1000);
-    expect(newest().url).toBe("/stream?last=1000");
-    newest().open();
-    newest().send("tick", { end: 7000, values: {} }, "7000");
-    newest().fail(0);
-    newest().fail(0);
     const waits: number[] = [];
     for (let i = 0; i < 40; i++) {
-      const before = peers.length;
-      let waited = 0;
-      while (peers.length === before && waited < 60_000) {
-        await vi.advanceTimersByTimeAsync(250);
-        waited += 250;
-      }
-      waits.push(waited);
-      newest().fail(0);
+      if (i % 3 === 0) await newest().unreachable();
+      else if (i % 3 === 1) await newest().answer(502);
+      else await newest().answer(200);
+      waits.push(await wait());
     }
-    expect(newest().url).toBe("/stream?last=7000");
-    expect(waits.slice(0, 6)).toEqual([750, 1500, 3000, 6000, 12_000, 22_500]);
+    expect(waits.slice(0, 7)).toEqual([750, 1500, 3000, 6000, 12_000, 22_500, 22_500]);
     expect(Math.max(...waits)).toBe(22_500);
-    expect(peers.slice(0, -1).every((peer) => peer.closed)).toBe(true);
+    await newest().open(hello.replace(/retry.*\n/, ""));
+    await newest().cut();
+    expect(await wait()).toBe(750);
   });
 
-  it("asks why it was refused, and goes to the sign-in only for that reason", async () => {
-    const away = setUp(false);
-    away.source.start(0);
-    away.newest().fail(2);
-    await vi.advanceTimersByTimeAsync(1_000);
-    expect(away.unauthorized).not.toHaveBeenCalled();
-    expect(away.peers).toHaveLength(2);
-
-    const out = setUp(true);
-    out.source.start(0);
-    out.newest().fail(2);
-    await vi.advanceTimersByTimeAsync(100_000);
-    expect(out.unauthorized).toHaveBeenCalledOnce();
-    expect(out.peers).toHaveLength(1);
+  it.each([401, 403])("goes to the sign-in on %i and asks no more", async (status) => {
+    const { source, peers, newest, unauthorized } = setUp();
+    source.start(0);
+    await newest().answer(status);
+    await vi.advanceTimersByTimeAsync(400_000);
+    expect(unauthorized).toHaveBeenCalledOnce();
+    expect(peers).toHaveLength(1);
   });
 
-  it("tries at once when kicked, but leaves an open stream alone", async () => {
+  it("ends with the session, in mid-flight", async () => {
+    const { source, peers, newest, unauthorized, events } = setUp();
+    source.start(0);
+    await newest().open(hello + 'event: bye\ndata: {"reason":"revoked"}\n\n' + tick(9000));
+    expect(unauthorized).toHaveBeenCalledOnce();
+    expect(events).toEqual(["hello"]);
+    expect(newest().signal.aborted).toBe(true);
+    await vi.advanceTimersByTimeAsync(400_000);
+    expect(peers).toHaveLength(1);
+  });
+
+  it("tries at once when kicked while it waits, and leaves a stream alone that lives", async () => {
     const { source, peers, newest } = setUp();
     source.start(0);
     source.kick();
-    expect(peers).toHaveLength(1);
-    newest().open();
-    source.kick();
-    expect(peers).toHaveLength(1);
-    newest().fail(0);
+    await newest().unreachable();
     source.kick();
     expect(peers).toHaveLength(2);
-    newest().fail(2);
-    await vi.advanceTimersByTimeAsync(0);
+    await newest().open(hello);
+    await vi.advanceTimersByTimeAsync(2_000);
+    source.kick();
+    expect(peers).toHaveLength(2);
+    await vi.advanceTimersByTimeAsync(2_000);
     source.kick();
     expect(peers).toHaveLength(3);
     await vi.advanceTimersByTimeAsync(10_000);
     expect(peers).toHaveLength(3);
   });
 
-  it("ends with the session, and goes on after a shutdown", () => {
-    const { source, newest, unauthorized } = setUp();
-    source.start(0);
-    newest().open();
-    newest().send("bye", { reason: "shutdown" });
-    expect(unauthorized).not.toHaveBeenCalled();
-    newest().send("bye", { reason: "revoked" });
-    expect(unauthorized).toHaveBeenCalledOnce();
-    expect(newest().closed).toBe(true);
-  });
-
-  it("opens anew after a silence no healthy stream has", () => {
+  it("takes heartbeats for a life sign, and silence for the end", async () => {
     const { source, peers, newest, links } = setUp();
     source.start(0);
-    newest().open();
-    newest().send("hello", hello);
-    vi.advanceTimersByTime(44_000);
+    await newest().open(hello);
+    for (let i = 0; i < 40; i++) {
+      await vi.advanceTimersByTimeAsync(15_000);
+      await newest().write("id: 1000\n\n");
+    }
     expect(peers).toHaveLength(1);
-    vi.advanceTimersByTime(2_000);
+    await vi.advanceTimersByTimeAsync(25_000);
     expect(peers).toHaveLength(2);
-    expect(peers[0]?.closed).toBe(true);
-    expect(links.at(-1)).toBe("lost");
+    expect(peers[0]?.signal.aborted).toBe(true);
+    expect(links).toEqual(["open", "lost"]);
   });
 
-  it("says when it does not understand the hub, and ignores what it does not know", () => {
+  it("notices after a sleep that stopped its timers", async () => {
+    const { source, peers, newest } = setUp();
+    source.start(0);
+    await newest().open(hello);
+    await vi.advanceTimersByTimeAsync(1_000);
+    vi.setSystemTime(Date.now() + 8 * 3_600_000);
+    await vi.advanceTimersByTimeAsync(5_000);
+    expect(peers).toHaveLength(2);
+  });
+
+  it("gives up an answer that does not come", async () => {
+    const { source, peers } = setUp();
+    source.start(0);
+    await vi.advanceTimersByTimeAsync(25_000);
+    expect(peers).toHaveLength(2);
+    expect(peers[0]?.signal.aborted).toBe(true);
+  });
+
+  it("says when it does not understand the hub, and ignores what it does not know", async () => {
     const { source, newest, foreign, events } = setUp();
     source.start(0);
-    newest().open();
-    newest().send("hello", { ...hello, more: true });
-    newest().send("news", { any: "thing" });
+    await newest().open(hello + "event: news\ndata: {}\n\n");
     expect(foreign).not.toHaveBeenCalled();
-    newest().send("tick", { end: "soon" });
+    await newest().write('event: tick\ndata: {"end":"soon"}\n\n');
     expect(foreign).toHaveBeenCalledOnce();
     expect(events).toEqual(["hello"]);
   });
 
-  it("hears nothing of a stream it has closed", () => {
-    const { source, newest, events } = setUp();
+  it("hears nothing of a stream it has closed", async () => {
+    const { source, peers, newest, events } = setUp();
     source.start(0);
-    const old = newest();
+    await newest().open();
     source.stop();
-    old.send("hello", hello);
-    old.fail(0);
-    vi.advanceTimersByTime(100_000);
+    await newest().write(hello);
+    await vi.advanceTimersByTimeAsync(100_000);
     expect(events).toEqual([]);
-    expect(newest()).toBe(old);
+    expect(peers).toHaveLength(1);
   });
 });

@@ -1,53 +1,53 @@
-// One EventSource that never gives up. The browser's own reconnection is left alone where it works (it honours the hub's
-// `retry` and sends Last-Event-ID); where it gives up, or fails twice, a jittered back-off takes over.
+// One event stream that never gives up. It is read with fetch and not with EventSource, which hides three things from a
+// page: the heartbeats, by which a dead connection is told from a quiet one; the status of a refusal; and the ids that
+// come without an event.
 import { decodeEvent, streamEvents } from "../api/decode";
 import type { StreamEvent } from "../api/types";
 import { backoffMs } from "./backoff";
 import type { Link } from "./freshness";
-
-/** What the source needs of EventSource. */
-export interface EventSourceLike {
-  readonly readyState: number;
-  onopen: ((event: Event) => unknown) | null;
-  onerror: ((event: Event) => unknown) | null;
-  addEventListener(type: string, listener: (event: MessageEvent<string>) => void): void;
-  close(): void;
-}
+import { EventStreamParser, type Block } from "./sse";
+import { Stopwatch, type Clocks } from "./stopwatch";
 
 export interface SourcePorts {
-  readonly open: (url: string) => EventSourceLike;
-  /** The address to open, resuming after the event with this id (0: from the start). */
-  readonly url: (lastId: number) => string;
+  /** Opens the stream, resuming after the event with this id (0: from the start). */
+  readonly open: (lastId: number, signal: AbortSignal) => Promise<Response>;
   readonly onEvent: (event: StreamEvent) => void;
   readonly onLink: (link: Link) => void;
-  /** The hub refused: asks whether the session is at fault. Resolves to true where only signing in helps. */
-  readonly refused: () => Promise<boolean>;
+  /** The session is over, or may not see this: only signing in helps. */
   readonly onUnauthorized: () => void;
   /** The hub speaks a language this page does not know. */
   readonly onForeign: () => void;
   readonly random?: () => number;
+  readonly clocks?: Clocks;
 }
 
-const closedState = 2;
-/** The hub sends at least a heartbeat each 15 s, which no script can see; so after this long without an event, look anew. */
-const silenceMs = 45_000;
+/** The hub sends something at least every 15 s; after this long without a byte the connection is dead. */
+const silenceMs = 20_000;
+/** Looked at by the clock, for timers stand still while the machine sleeps. */
+const lookEveryMs = 2_000;
+/** Where somebody looks, or the network came back, silence is not waited for that long. */
+const kickSilenceMs = 3_000;
+const maxRetryMs = 300_000;
 const endOfSession = new Set(["signed_out", "expired", "revoked"]);
+
+type TypeName = (typeof streamEvents)[number];
+const isKnown = (type: string): type is TypeName => (streamEvents as readonly string[]).includes(type);
 
 export class StreamSource {
   readonly #ports: SourcePorts;
   readonly #random: () => number;
-  #source: EventSourceLike | null = null;
+  readonly #heard: Stopwatch;
+  #abort: AbortController | null = null;
   #running = false;
-  #openedSinceError = false;
-  #lost = false;
   #attempt = 0;
   #lastId = 0;
   #retry: ReturnType<typeof setTimeout> | undefined;
-  #silence: ReturnType<typeof setTimeout> | undefined;
+  #watch: ReturnType<typeof setInterval> | undefined;
 
   constructor(ports: SourcePorts) {
     this.#ports = ports;
     this.#random = ports.random ?? Math.random;
+    this.#heard = new Stopwatch(ports.clocks);
   }
 
   /** Opens the stream after the window `lastId`; does nothing where it runs already. */
@@ -64,101 +64,104 @@ export class StreamSource {
     this.#drop();
   }
 
-  /** Tries at once, if it is waiting: the network came back, or somebody looks. */
+  /** Tries at once, if it waits or hears nothing: the network came back, or somebody looks. */
   kick(): void {
-    if (!this.#running || !this.#lost) return;
+    if (!this.#running || (this.#abort !== null && this.#heard.ms < kickSilenceMs)) return;
     this.#attempt = 0;
     this.#open();
   }
 
   #drop(): void {
     clearTimeout(this.#retry);
-    clearTimeout(this.#silence);
-    this.#source?.close();
-    this.#source = null;
-    this.#openedSinceError = false;
+    clearInterval(this.#watch);
+    this.#abort?.abort();
+    this.#abort = null;
   }
 
   #open(): void {
     this.#drop();
-    this.#lost = false;
-    const source = this.#ports.open(this.#ports.url(this.#lastId));
-    this.#source = source;
-    source.onopen = () => {
-      this.#openedSinceError = true;
-      this.#lost = false;
-    };
-    source.onerror = () => {
-      if (this.#source === source) this.#failed(source);
-    };
-    for (const type of streamEvents) {
-      source.addEventListener(type, (event) => {
-        if (this.#source === source) this.#receive(type, event);
-      });
-    }
-    this.#watch();
+    const abort = new AbortController();
+    this.#abort = abort;
+    this.#heard.restart();
+    this.#watch = setInterval(() => {
+      if (this.#heard.ms > silenceMs) this.#ended(null);
+    }, lookEveryMs);
+    void this.#listen(abort.signal).then((retryMs) => {
+      if (!abort.signal.aborted) this.#ended(retryMs);
+    });
   }
 
-  #receive(type: (typeof streamEvents)[number], message: MessageEvent<string>): void {
-    const event = this.#decode(type, message.data);
+  /** Reads the stream to its end, whatever ends it; resolves to the wait the hub asked for, or null. */
+  async #listen(signal: AbortSignal): Promise<number | null> {
+    const over = (): boolean => signal.aborted;
+    // Refused, cut off or aborted: all that can be done is to come back.
+    const response = await this.#ports.open(this.#lastId, signal).catch(() => null);
+    if (response === null || over()) return null;
+    if (response.status === 401 || response.status === 403) {
+      this.#signedOut();
+      return null;
+    }
+    const isStream = response.headers.get("Content-Type")?.startsWith("text/event-stream") === true;
+    if (!response.ok || !isStream || response.body === null) return retryAfterMs(response);
+    const reader = response.body.getReader();
+    const parser = new EventStreamParser();
+    const decoder = new TextDecoder();
+    let retryMs: number | null = null;
+    for (;;) {
+      const piece = await reader.read().catch(() => null);
+      if (piece === null || piece.done || over()) return retryMs;
+      this.#heard.restart();
+      for (const block of parser.push(decoder.decode(piece.value, { stream: true }))) {
+        retryMs = block.retryMs ?? retryMs;
+        this.#receive(block);
+        // What it said may have ended this stream.
+        if (over()) return null;
+      }
+    }
+  }
+
+  #receive(block: Block): void {
+    this.#lastId = Math.max(this.#lastId, Number(block.id) || 0);
+    const event = this.#decode(block);
     if (event === null) return;
-    this.#lastId = Math.max(this.#lastId, Number(message.lastEventId) || 0);
-    this.#attempt = 0;
-    this.#openedSinceError = true;
-    this.#watch();
     if (event.type === "bye" && endOfSession.has(event.reason)) {
-      this.stop();
-      this.#ports.onUnauthorized();
+      this.#signedOut();
       return;
     }
-    if (event.type === "hello") this.#ports.onLink("open");
+    if (event.type === "hello") {
+      this.#attempt = 0;
+      this.#ports.onLink("open");
+    }
     this.#ports.onEvent(event);
   }
 
-  #decode(type: (typeof streamEvents)[number], data: string): StreamEvent | null {
+  #decode({ event, data }: Block): StreamEvent | null {
+    if (data === null || !isKnown(event)) return null;
     try {
-      return decodeEvent(type, JSON.parse(data));
+      return decodeEvent(event, JSON.parse(data));
     } catch {
       this.#ports.onForeign();
       return null;
     }
   }
 
-  #failed(source: EventSourceLike): void {
-    this.#lost = true;
-    this.#ports.onLink("lost");
-    const browserRetries = this.#openedSinceError && source.readyState !== closedState;
-    this.#openedSinceError = false;
-    if (browserRetries) return;
-    const refused = source.readyState === closedState;
+  #signedOut(): void {
+    this.stop();
+    this.#ports.onUnauthorized();
+  }
+
+  /** Comes back when the hub said, and where it said nothing later each time. */
+  #ended(retryMs: number | null): void {
     this.#drop();
-    if (refused) void this.#askWhy();
-    else this.#later();
-  }
-
-  /** EventSource tells nobody the status of a refusal, so another request has to find out. */
-  async #askWhy(): Promise<void> {
-    const unauthorized = await this.#ports.refused();
-    if (!this.#running || this.#source !== null) return;
-    if (unauthorized) {
-      this.stop();
-      this.#ports.onUnauthorized();
-      return;
-    }
-    this.#later();
-  }
-
-  #later(): void {
+    this.#ports.onLink("lost");
+    const waitMs = retryMs === null ? backoffMs(this.#attempt++, this.#random()) : Math.min(retryMs, maxRetryMs);
     this.#retry = setTimeout(() => {
       this.#open();
-    }, backoffMs(this.#attempt++, this.#random()));
+    }, waitMs);
   }
+}
 
-  #watch(): void {
-    clearTimeout(this.#silence);
-    this.#silence = setTimeout(() => {
-      this.#ports.onLink("lost");
-      this.#open();
-    }, silenceMs);
-  }
+function retryAfterMs(response: Response): number | null {
+  const seconds = Number(response.headers.get("Retry-After"));
+  return seconds > 0 ? seconds * 1000 : null;
 }
