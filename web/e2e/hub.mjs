@@ -8,7 +8,7 @@ import { fileURLToPath } from "node:url";
 
 const bin = process.env.TELLTALE_BIN ?? fileURLToPath(new URL("../../bin", import.meta.url));
 export const password = "end-to-end-password";
-const agentToken = "end-to-end-agent-token";
+export const agentToken = "end-to-end-agent-token";
 
 function program(name) {
   const path = join(bin, name);

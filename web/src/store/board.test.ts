@@ -65,7 +65,7 @@ async function openBoard() {
   onEvent({ type: "hello", version: 1, build: "b", serverTime: t0 });
   onEvent(snapshot(t0));
   await vi.advanceTimersByTimeAsync(100_000);
-  return { board, hub, grid: board.grid, say: onEvent, lastId };
+  return { board, hub, grid: board.grid, say: onEvent, lastId, link: stream.onLink };
 }
 
 describe("board", () => {
@@ -89,15 +89,16 @@ describe("board", () => {
   };
 
   it.each([
-    ["ten minutes", 600_000, true],
-    ["ten minutes, told by another tab that was there", 600_000, false],
-    ["longer than the page remembers", 8 * 3_600_000, true],
-  ])("has a complete chart after one request when it was away for %s", async (_, awayMs, declared) => {
+    ["ten minutes", 600_000, "ring"],
+    ["ten minutes, with nobody else there to watch", 600_000, "restart"],
+    ["ten minutes, told by another tab that was there", 600_000, ""],
+    ["longer than the page remembers", 8 * 3_600_000, "ring"],
+  ])("has a complete chart after one request when it was away for %s", async (_, awayMs, reason) => {
     const { board, hub, grid, say, lastId } = await openBoard();
     expect(missing(grid)).toBe(0);
     hub.asked.length = 0;
     const back = t0 + awayMs;
-    if (declared) say({ type: "gap", from: lastId(), to: back - 60_000, reason: "ring" });
+    if (reason !== "") say({ type: "gap", from: lastId(), to: back - 60_000, reason });
     say(snapshot(back));
     await vi.advanceTimersByTimeAsync(0);
     expect(missing(grid)).toBe(0);
@@ -107,8 +108,9 @@ describe("board", () => {
   });
 
   it("asks for a gap once more as agents deliver what they held back while the hub was down", async () => {
-    const { board, hub, say, lastId } = await openBoard();
+    const { board, hub, say, lastId, link } = await openBoard();
     hub.asked.length = 0;
+    link("lost");
     say({ type: "gap", from: lastId(), to: t0 + 30_000, reason: "restart" });
     say(snapshot(t0 + 31_000, 1));
     await vi.advanceTimersByTimeAsync(200_000);

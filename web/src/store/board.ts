@@ -46,6 +46,8 @@ export class Board {
   #lastId = 0;
   /** What the stream said it cannot give; the snapshot that follows says what is still missing then. */
   #gap: Gap | null = null;
+  /** The stream was cut off, and not closed by this page, since the last snapshot. */
+  #cutOff = false;
   #stopped = false;
   #timer: ReturnType<typeof setTimeout> | undefined;
 
@@ -150,6 +152,7 @@ export class Board {
       },
       onLink: (link) => {
         if (link === this.store.get().link) return;
+        this.#cutOff ||= link === "lost";
         this.store.set({ link });
         if (link === "open") this.#agents.now();
       },
@@ -202,7 +205,9 @@ export class Board {
   /** At the first snapshot everything on screen is asked for, later only what the stream left out: one request. */
   #askUnknown(grid: Grid, since: number): void {
     const gap = this.#gap;
+    const cutOff = this.#cutOff;
     this.#gap = null;
+    this.#cutOff = false;
     if (!this.#asked) {
       this.#askAll(grid.end);
       // What lies just before the stream may not be stored yet.
@@ -215,8 +220,9 @@ export class Board {
     // What came late for the last windows before a gap was to ride in ticks that are lost.
     if (gap !== null) unknown = union(unknown, { first: gap.from - unsettledWindows * grid.stepMs, last: gap.to });
     if (unknown === null || unknown.last < screen.first) return;
-    // A page that was away finds history settled. After a restart agents deliver what they held back meanwhile.
-    const settled = gap !== null && gap.reason !== "restart";
+    // A page that was away finds history settled. After a restart agents deliver what they held back meanwhile; a hub
+    // also says "restart" where its memory begins later because nobody else was watching.
+    const settled = gap !== null && !(cutOff && gap.reason === "restart");
     this.#backfill?.request({ first: Math.max(screen.first, unknown.first), last: unknown.last }, !settled);
   }
 
