@@ -1,7 +1,7 @@
 // The browser's side of the stream, end to end: tabs that share it, pages that are hidden, networks that go.
 // Run "make build" first, then "npm run e2e".
 import assert from "node:assert/strict";
-import { mkdirSync, mkdtempSync, rmSync } from "node:fs";
+import { mkdirSync, mkdtempSync, readFileSync, rmSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { fileURLToPath } from "node:url";
@@ -50,6 +50,17 @@ async function watched(context) {
   return { page, seen };
 }
 
+/** Notes when the page first said how things are, in ms since it was asked for. Runs in the page, before its scripts. */
+function noteFirstStatus() {
+  const observer = new MutationObserver(() => {
+    const digits = document.querySelector("[data-tile] .digits")?.textContent;
+    if (digits === undefined || !/\d/.test(digits)) return;
+    globalThis.firstStatusMs = Math.round(performance.now());
+    observer.disconnect();
+  });
+  observer.observe(document, { childList: true, subtree: true, characterData: true });
+}
+
 /** Hides the page or shows it, as far as its scripts can tell: a browser without a screen shows all its pages always. */
 const show = (page, visible) =>
   page.evaluate((state) => {
@@ -92,7 +103,7 @@ try {
     const then = Math.floor((Date.now() - 600_000) / 1000) * 1000;
     // The page begins ten minutes ago: what the stream said then, and the hub's clock as it was. All after it is the hub's own.
     const { queries } = await (await own.request.get("/api/v1/dashboards/overview")).json();
-    const build = (await (await own.request.get("/build.txt")).text()).trim();
+    const build = readFileSync(new URL("../dist/build.txt", import.meta.url), "utf8").trim();
     const known = await (await own.request.post("/api/v1/query", { data: { queries, from: then - 60_000, to: then, step: "1s" } })).json();
     await page.addInitScript(beginThen, [
       ["hello", { version: 1, build, server_time: then + 700 }],
@@ -193,9 +204,13 @@ try {
     for (const [name, options, path] of views) {
       const own = await signedIn(cookies, options);
       const { page } = await watched(own);
+      await page.addInitScript(noteFirstStatus);
+      const past = page.waitForResponse((response) => response.url().endsWith("/api/v1/query") && response.request().postDataJSON().step === "1s");
       await page.goto(path);
       await waitFresh(page, "live");
-      await page.waitForTimeout(1_500);
+      await past;
+      await page.waitForTimeout(700);
+      console.log(`     ${name}: first status after ${await page.evaluate(() => globalThis.firstStatusMs)} ms`);
       if (path.includes("kiosk")) await assertReadable(page, name);
       else await assertReflow(page, name);
       await page.screenshot({ path: join(screenshots, `${name}.png`) });

@@ -1,7 +1,7 @@
 // One dashboard on screen: takes what the stream, history and the hub's lists say, and keeps the state the page draws.
 import { fetchAgents, fetchDashboard, fetchGaps, fetchHistory, type DashboardRef } from "../api/hub";
 import { HttpError } from "../api/http";
-import type { Dashboard, Gap, StreamEvent } from "../api/types";
+import type { Dashboard, Gap, Snapshot, StreamEvent } from "../api/types";
 import { applyGap, applySnapshot, applyTick, snapshotOf, unsettledWindows } from "../data/apply";
 import { Backfill, holes, union } from "../data/backfill";
 import { stepName } from "../data/compare";
@@ -24,8 +24,8 @@ const protocolVersion = 1;
 const agentsEveryMs = 15_000;
 const gapsEveryMs = 10_000;
 const compareEveryMs = 60_000;
-/** Where no snapshot comes (nothing was ever sent, or no stream opens), history is asked all the same. */
-const snapshotGraceMs = 2_000;
+/** Where no stream opens, history is asked all the same. */
+const helloGraceMs = 2_000;
 const joinWindows = 60;
 
 export class Board {
@@ -163,21 +163,19 @@ export class Board {
     });
     this.#timer = setTimeout(() => {
       this.#askAll(this.clock.now());
-    }, snapshotGraceMs);
+    }, helloGraceMs);
   }
 
   #receive(event: StreamEvent, grid: Grid): void {
     switch (event.type) {
       case "hello":
         this.clock.set(event.serverTime);
+        // The first snapshot may take a second or two to come, and the newest windows as long to be stored.
+        this.#askAll(event.serverTime - 2 * grid.stepMs);
         this.#compareBuilds(event.version, event.build);
         return;
       case "snapshot":
-        this.#noteMissed(grid, event.since);
-        applySnapshot(grid, event);
-        this.#lastId = event.end;
-        this.clock.atLeast(event.end);
-        this.#askUnknown(grid, event.since);
+        this.#receiveSnapshot(grid, event);
         break;
       case "tick":
         applyTick(grid, event);
@@ -202,18 +200,24 @@ export class Board {
     else if (isNewer(build)) this.store.set({ outdated: "newer" });
   }
 
-  /** At the first snapshot everything on screen is asked for, later only what the stream left out: one request. */
-  #askUnknown(grid: Grid, since: number): void {
+  #receiveSnapshot(grid: Grid, snapshot: Snapshot): void {
+    const first = this.#lastId === 0;
+    const { end, since } = snapshot;
+    this.#noteMissed(grid, since);
+    applySnapshot(grid, snapshot);
+    this.#lastId = end;
+    this.clock.atLeast(end);
+    if (!first) this.#askMissed(grid);
+    // What lies just before the stream may not be stored yet.
+    else this.#backfill?.request({ first: since - unsettledWindows * grid.stepMs, last: since - grid.stepMs }, true);
+  }
+
+  /** Asks for all that the stream left out, in one request. */
+  #askMissed(grid: Grid): void {
     const gap = this.#gap;
     const cutOff = this.#cutOff;
     this.#gap = null;
     this.#cutOff = false;
-    if (!this.#asked) {
-      this.#askAll(grid.end);
-      // What lies just before the stream may not be stored yet.
-      this.#backfill?.request({ first: since - unsettledWindows * grid.stepMs, last: since - grid.stepMs }, true);
-      return;
-    }
     const rangeMs = this.store.get().dashboard?.rangeMs ?? 0;
     const screen = { first: grid.end - rangeMs + grid.stepMs, last: grid.end };
     let unknown = holes(grid, screen);
