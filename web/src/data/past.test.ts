@@ -41,7 +41,7 @@ describe("what windows are compared with", () => {
     expect(row(grid.past, 1000, 3000)).toEqual([0.1, null, 0.3]);
 
     const other = new Grid({ stepMs: 1000, depth: 10, deep: new Set(["cpu"]) });
-    const passed = snapshotOf(grid, ["cpu"], 60);
+    const passed = snapshotOf(grid, ["cpu"], 60, grid.end);
     if (passed === null) throw new Error("no snapshot");
     applySnapshot(other, passed);
     expect(row(other.past, 1000, 3000)).toEqual([0.1, null, 0.3]);
