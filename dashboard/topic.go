@@ -28,7 +28,7 @@ func openTopic(live *aggregate.Live, hub *stream.Hub, now time.Time, d definitio
 		return nil, err
 	}
 	t := &topic{watch: watch, names: slices.Sorted(maps.Keys(d.Queries)), past: d.comparison()}
-	t.stream = hub.NewTopic(t.keyframe)
+	t.stream = hub.NewTopic(t.keyframe, nil)
 	return t, nil
 }
 

@@ -10,14 +10,14 @@
 //	tick      what changed since the previous tick
 //	gap       {"from":F,"to":T,"reason":R}: the ticks with ids after F and up to T
 //	          cannot be given; a snapshot follows. R is ring (the topic's memory does
-//	          not reach back that far), restart (it begins later) or conflated (the
-//	          viewer was too slow for them)
+//	          not reach back that far, nor does its past), restart (it begins later) or
+//	          conflated (the viewer was too slow for them)
 //	bye       {"reason":R}: the stream ends now
 //
 // and any event sent by [Topic.Notice]. Ids are times in milliseconds, they only grow,
 // and they mean the same on every hub. A viewer that comes back with Last-Event-ID (or
-// last_event_id in the query) gets the ticks after it, or gap and snapshot; never a tick
-// twice, never fewer without a gap. A block that holds only an id is a heartbeat.
+// last_event_id in the query) gets the ticks after it, or a snapshot that reaches back to
+// it, or gap and snapshot; never a tick twice, never fewer without a gap. A block that holds only an id is a heartbeat.
 //
 // # What a viewer costs
 //

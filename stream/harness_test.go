@@ -37,7 +37,9 @@ type site struct {
 	id      int64
 	since   int64 // exclusive, as in Keyframe
 	builds  int
-	pad     string // makes frames as large as a test needs them
+	far     func(context.Context) Keyframe // what past gives
+	asked   int                            // how often it was
+	pad     string                         // makes frames as large as a test needs them
 	expires time.Time
 }
 
@@ -67,7 +69,7 @@ func open(t testing.TB, opts ...option) *site {
 		t.Fatal(err)
 	}
 	s.hub = hub
-	s.topic = hub.NewTopic(s.keyframe)
+	s.topic = hub.NewTopic(s.keyframe, s.past)
 	app.Get("/stream", s.handle)
 	ln, err := net.Listen("tcp", "127.0.0.1:0")
 	if err != nil {
@@ -120,6 +122,17 @@ func (s *site) keyframe() Keyframe {
 		return Keyframe{}
 	}
 	return Keyframe{ID: s.id, Since: s.since, Data: fmt.Appendf(nil, `{"end":%d,"pad":"%s"}`, s.id, s.pad)}
+}
+
+func (s *site) past(ctx context.Context) Keyframe {
+	s.mu.Lock()
+	s.asked++
+	far := s.far
+	s.mu.Unlock()
+	if far == nil {
+		return Keyframe{}
+	}
+	return far(ctx)
 }
 
 // publish makes ticks up to id, each one after its predecessor.

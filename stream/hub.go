@@ -21,8 +21,11 @@ type Hub struct {
 	metrics *metrics
 	writers []*writer
 	poller  *poller
-	quit    chan struct{}
 	running sync.WaitGroup // writers, poller, snapshot builders and connections being served
+
+	// Done when the hub is closed: the context of what runs. quit ends it.
+	lifetime context.Context //nolint:containedctx // the hub owns the lifetime
+	quit     context.CancelFunc
 
 	mu       sync.Mutex // taken before a topic's or a writer's
 	joined   uint64     // streams ever admitted; the last viewer's id
@@ -49,13 +52,14 @@ func Open(cfg Config, reg prometheus.Registerer, log *slog.Logger) (*Hub, error)
 		cfg:      cfg,
 		log:      log,
 		metrics:  m,
-		quit:     make(chan struct{}),
 		users:    map[string]int{},
 		sessions: map[string][]*viewer{},
 		ended:    [2]map[string]string{{}, {}},
 		empty:    make(chan struct{}),
 	}
+	h.lifetime, h.quit = context.WithCancel(context.Background())
 	if h.poller, err = openPoller(); err != nil {
+		h.quit()
 		return nil, fmt.Errorf("watch viewers' sockets: %w", err)
 	}
 	for i := range runtime.GOMAXPROCS(0) {
@@ -96,7 +100,7 @@ func (h *Hub) Close(ctx context.Context) error {
 	case <-ctx.Done():
 		err = fmt.Errorf("drain viewers: %w", context.Cause(ctx))
 	}
-	close(h.quit)
+	h.quit()
 	h.poller.close()
 	h.running.Wait()
 	h.log.Info("stream closed", "viewers", h.leavers)

@@ -3,12 +3,14 @@ package stream
 import (
 	"bufio"
 	"bytes"
+	"context"
 	"errors"
 	"fmt"
 	"io"
 	"log/slog"
 	"math/rand/v2"
 	"strconv"
+	"sync"
 	"testing"
 	"time"
 
@@ -31,7 +33,11 @@ type model struct {
 	notices int
 	clients []*client
 
-	overtake bool // let a tick pass the next snapshot
+	building sync.Mutex // keyframe or past runs; the play itself stands still meanwhile
+	overtake bool       // let a tick pass the next snapshot
+	reach    int64      // how far past reaches back; 0: it gives nothing
+	lag      int        // how many ticks are published meanwhile
+	deep     int        // snapshots that only past could give
 }
 
 // client is a page: it keeps its last id from one stream to the next.
@@ -66,12 +72,12 @@ func newModel(t *testing.T) *model {
 		t.Fatal(err)
 	}
 	m.hub = &Hub{
-		cfg: cfg, log: slog.New(slog.DiscardHandler), metrics: metrics,
+		cfg: cfg, log: slog.New(slog.DiscardHandler), metrics: metrics, lifetime: t.Context(),
 		users: map[string]int{}, sessions: map[string][]*viewer{}, ended: [2]map[string]string{},
 	}
 	m.writer = newWriter(m.hub, 0)
 	m.hub.writers = []*writer{m.writer}
-	m.topic = m.hub.NewTopic(m.keyframe)
+	m.topic = m.hub.NewTopic(m.keyframe, m.past)
 	for range 4 {
 		m.clients = append(m.clients, &client{m: m})
 	}
@@ -79,6 +85,8 @@ func newModel(t *testing.T) *model {
 }
 
 func (m *model) keyframe() Keyframe {
+	m.building.Lock()
+	defer m.building.Unlock()
 	if m.id == 0 {
 		return Keyframe{}
 	}
@@ -86,6 +94,20 @@ func (m *model) keyframe() Keyframe {
 	k := Keyframe{ID: m.id, Since: since, Data: strconv.AppendInt(nil, since, 10)}
 	if m.overtake { // a tick is published while the snapshot is on its way
 		m.overtake = false
+		m.tick(1, false)
+	}
+	return k
+}
+
+func (m *model) past(context.Context) Keyframe {
+	m.building.Lock()
+	defer m.building.Unlock()
+	if m.reach == 0 || m.id == 0 {
+		return Keyframe{}
+	}
+	since := max(0, m.id-m.reach)
+	k := Keyframe{ID: m.id, Since: since, Data: strconv.AppendInt(nil, since, 10)}
+	for range m.lag { // it takes its time
 		m.tick(1, false)
 	}
 	return k
@@ -172,6 +194,9 @@ func (c *client) take(e event) {
 		if id <= c.have || c.have != 0 && since > c.have {
 			t.Fatalf("snapshot %d since %d after %d", id, since, c.have)
 		}
+		if since < id-11 {
+			c.m.deep++
+		}
 	case "gap":
 		var from, to int64
 		if _, err := fmt.Sscanf(e.data, `{"from":%d,"to":%d,`, &from, &to); err != nil {
@@ -222,9 +247,10 @@ func (m *model) step(op, arg byte) {
 				c.leave()
 			}
 			m.settle()
-			m.topic = m.hub.NewTopic(m.keyframe)
+			m.topic = m.hub.NewTopic(m.keyframe, m.past)
 		}
 		m.back = int64(arg % 12)
+		m.reach, m.lag = int64(arg%5)*20, int(arg%11)
 		m.overtake = arg%3 == 0
 	}
 	if arg%2 == 0 {
@@ -237,8 +263,10 @@ func (m *model) tick(step int64, early bool) {
 	m.id += step
 	m.told = append(m.told, m.id)
 	if early {
-		m.overtake = false
+		lag := m.lag
+		m.overtake, m.lag = false, 0
 		m.settle()
+		m.lag = lag
 	}
 	m.publish([]byte("{}"))
 }
@@ -276,7 +304,7 @@ func play(t *testing.T, steps []byte) *model {
 }
 
 func TestModel(t *testing.T) {
-	seen := map[string]float64{}
+	seen, deep := map[string]float64{}, 0
 	for seed := range uint64(200) {
 		random := rand.New(rand.NewPCG(seed, 1))
 		steps := make([]byte, 600)
@@ -285,10 +313,14 @@ func TestModel(t *testing.T) {
 		}
 		t.Run(strconv.FormatUint(seed, 10), func(t *testing.T) {
 			m := play(t, steps)
+			deep += m.deep
 			for _, reason := range []string{"ring", "restart", "conflated"} {
 				seen[reason] += testutil.ToFloat64(m.hub.metrics.gaps.WithLabelValues(reason))
 			}
 		})
+	}
+	if deep < 20 {
+		t.Errorf("only %d snapshots came from the past", deep)
 	}
 	if len(seen) != 3 || seen["ring"] < 20 || seen["restart"] < 20 || seen["conflated"] < 20 {
 		t.Errorf("the plays had too few gaps of some kind: %v", seen)

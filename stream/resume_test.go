@@ -1,6 +1,7 @@
 package stream
 
 import (
+	"context"
 	"fmt"
 	"testing"
 	"time"
@@ -84,7 +85,10 @@ func TestResumeAfterRestart(t *testing.T) {
 	s.publish(101)
 	before.want("tick", 101)
 	within.want("tick", 101)
-	current.want("tick", 101)
+	// It may have taken its place only after the tick, which a hub just started cannot vouch for then.
+	if e := current.next(); e.id != "101" || e.name != "tick" && e.name != "snapshot" {
+		t.Errorf("got %+v, want tick or snapshot 101", e)
+	}
 }
 
 func TestLastEventIDThatIsNone(t *testing.T) {
@@ -94,5 +98,71 @@ func TestLastEventIDThatIsNone(t *testing.T) {
 		p := s.connect("", "Last-Event-ID: "+id)
 		p.want("hello", 0)
 		p.want("snapshot", 10)
+	}
+}
+
+// Many come back at once after longer than memory reaches back: the past is asked once, and each
+// gets one snapshot that holds all it missed, and goes on from there.
+func TestResumeFromThePast(t *testing.T) {
+	s := open(t, withConfig(func(c *Config) { c.RingFrames = 5 }))
+	s.publish(20)
+	s.setState(20, 15)
+	arrived := make(chan struct{})
+	s.far = func(ctx context.Context) Keyframe {
+		select { // not before all are there
+		case <-arrived:
+		case <-ctx.Done():
+			return Keyframe{}
+		}
+		return Keyframe{ID: 20, Since: 3, Data: []byte("all on screen")}
+	}
+	var back []*peer
+	for i := range 20 {
+		p := s.connect("", fmt.Sprintf("Last-Event-ID: %d", 3+i%5))
+		p.want("hello", 0)
+		back = append(back, p)
+	}
+	eventually(t, "all are in", func() bool { return s.open() == len(back) })
+	s.publish(21) // meanwhile the topic goes on
+	close(arrived)
+	late := s.connect("", "Last-Event-ID: 9")
+	late.want("hello", 0)
+	for _, p := range append(back, late) {
+		if got := p.want("snapshot", 20); got != "all on screen" {
+			t.Fatalf("snapshot holds %s", got)
+		}
+		p.want("tick", 21)
+	}
+	older := s.connect("", "Last-Event-ID: 1")
+	older.want("hello", 0)
+	if got := older.want("gap", 0); got != `{"from":1,"to":3,"reason":"ring"}` {
+		t.Errorf("gap holds %s", got)
+	}
+	older.want("snapshot", 20)
+	older.want("tick", 21)
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if s.asked != 1 {
+		t.Errorf("the past was asked %d times, want once", s.asked)
+	}
+}
+
+// A past that fails is asked once, not for every viewer and tick.
+func TestResumeWithoutAPast(t *testing.T) {
+	s := open(t, withConfig(func(c *Config) { c.RingFrames = 5 }))
+	s.publish(20)
+	s.setState(20, 15)
+	for range 5 {
+		p := s.connect("", "Last-Event-ID: 3")
+		p.want("hello", 0)
+		if got := p.want("gap", 0); got != `{"from":3,"to":15,"reason":"ring"}` {
+			t.Errorf("gap holds %s", got)
+		}
+		p.want("snapshot", 20)
+	}
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if s.asked != 1 {
+		t.Errorf("the past was asked %d times, want once", s.asked)
 	}
 }

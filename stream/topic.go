@@ -1,6 +1,7 @@
 package stream
 
 import (
+	"context"
 	"fmt"
 	"sync"
 	"sync/atomic"
@@ -9,23 +10,21 @@ import (
 
 // Keyframe is the whole state of a topic.
 type Keyframe struct {
-	ID    int64  // milliseconds: the state as of this id; never older than what was published
+	ID    int64  // milliseconds: the state as of this id; not older than what was published when it was asked for
 	Since int64  // the state holds all that happened after this id
 	Data  []byte // the snapshot's data; nil while there is no state yet. Not retained
 }
 
 // Topic is one sequence of events and those who watch it.
 type Topic struct {
-	hub      *Hub
-	keyframe func() Keyframe
-	groups   []group // the viewers, one group for each writer
+	hub    *Hub
+	groups []group // the viewers, one group for each writer
 
-	ring atomic.Pointer[ring]     // replaced under mu
-	key  atomic.Pointer[snapshot] // the last one built, or nil; replaced under mu
+	ring atomic.Pointer[ring] // replaced under mu
+	near keyframes            // the newest state, from memory
+	deep keyframes            // a state that reaches back as far as viewers look, from slower memory
 
-	mu       sync.Mutex // guards publication and the two fields below
-	building bool       // a keyframe is being built
-	builtFor *ring      // the ring that the last build was asked for
+	mu sync.Mutex // guards publication and the building of keyframes
 
 	// Guarded by hub.mu.
 	viewers   int
@@ -33,17 +32,17 @@ type Topic struct {
 	closed    bool
 }
 
-type snapshot struct {
-	id, since int64
-	frame     *frame
-}
-
-// NewTopic makes a topic whose state keyframe tells. It is called, at most once between two
-// publications, when a viewer joins or has fallen behind; on a goroutine of the hub, so the
-// caller guards its state, and changes it before it calls [Topic.Publish]. It must answer
-// well within the time between two publications.
-func (h *Hub) NewTopic(keyframe func() Keyframe) *Topic {
-	t := &Topic{hub: h, keyframe: keyframe, idleSince: time.Now(), groups: make([]group, len(h.writers))}
+// NewTopic makes a topic whose state keyframe tells. It is called, at most once between two publications, when a viewer joins or has fallen behind; on
+// a goroutine of the hub, so the caller guards its state, and changes it before it calls
+// [Topic.Publish]. It must answer well within the time between two publications.
+//
+// Viewers who come back after longer than that state reaches back get the one of past, where it
+// is not nil and gives any. It may take as long as its context allows, and is called at
+// most once for as long as the topic's memory of ticks goes on from its answer.
+func (h *Hub) NewTopic(keyframe func() Keyframe, past func(context.Context) Keyframe) *Topic {
+	t := &Topic{hub: h, idleSince: time.Now(), groups: make([]group, len(h.writers))}
+	t.near.make = func(context.Context) Keyframe { return keyframe() }
+	t.deep.make = past
 	for i := range t.groups {
 		t.groups[i].topic = t
 	}
@@ -66,9 +65,8 @@ func (t *Topic) Publish(id int64, data []byte) error {
 	} else {
 		t.ring.Store(old.with(newFrame(id, "tick", data), t.hub.cfg.RingFrames, t.hub.cfg.RingBytes))
 	}
-	if key := t.key.Load(); key != nil && key.id < id {
-		t.key.Store(nil)
-	}
+	t.near.expire(id)
+	t.deep.expire(t.ring.Load().floor)
 	t.announce()
 	return nil
 }
@@ -101,30 +99,4 @@ func (t *Topic) announce() {
 			t.hub.writers[i].look(g)
 		}
 	}
-}
-
-// snapshotFor returns a snapshot no older than r, or nil after it has seen to it that one is
-// built and announced. The writers must not wait for it: others wait for them.
-func (t *Topic) snapshotFor(r *ring) *snapshot {
-	if key := t.key.Load(); key != nil && key.id >= r.newest {
-		return key
-	}
-	t.mu.Lock()
-	defer t.mu.Unlock()
-	if !t.building && t.builtFor != r {
-		t.building, t.builtFor = true, r
-		t.hub.running.Go(t.build)
-	}
-	return nil
-}
-
-func (t *Topic) build() {
-	k := t.keyframe()
-	t.mu.Lock()
-	defer t.mu.Unlock()
-	t.building = false
-	if k.Data != nil {
-		t.key.Store(&snapshot{id: k.ID, since: k.Since, frame: newFrame(k.ID, "snapshot", k.Data)})
-	}
-	t.announce()
 }

@@ -13,6 +13,9 @@ import (
 // ticks or more. Fewer are smaller than a snapshot.
 const patience = 3
 
+// The reason for the gaps of a viewer that was too slow.
+const conflated = "conflated"
+
 // A returning viewer's ticks are sent in pieces of about this size.
 const pieceBytes = 64 << 10
 
@@ -36,6 +39,7 @@ type viewer struct {
 
 	rest   []byte // what is left of the bytes begun
 	seen   uint64 // sequence number of the next frame to look at
+	heard  uint64 // notices before this have been sent, though seen may be less
 	owed   uint64 // frames before this are what it came back for, no sign of slowness
 	lastID int64  // the state the viewer has, or will have with rest; zero: none
 	late   bool   // did not take something at once, and has not caught up since
@@ -104,7 +108,7 @@ func (v *viewer) conflate(r *ring, m *tally) {
 	if v.needsKey {
 		return
 	}
-	v.needsKey, v.gapReason = true, "conflated"
+	v.needsKey, v.gapReason = true, conflated
 	m.conflated++
 }
 
@@ -114,7 +118,7 @@ func (v *viewer) ticks(r *ring, m *tally) []byte {
 	shared := false
 	for ; v.seen < r.end() && len(piece) < pieceBytes; v.seen++ {
 		f := r.at(v.seen)
-		if f.id != 0 && (v.needsKey || f.id <= v.lastID) {
+		if f.id != 0 && (v.needsKey || f.id <= v.lastID) || f.id == 0 && v.seen < v.heard {
 			continue
 		}
 		b := f.bytes(v.gzip)
@@ -132,9 +136,12 @@ func (v *viewer) ticks(r *ring, m *tally) []byte {
 	return piece
 }
 
-// keyframe returns the newest snapshot, or first the gap before it, or nil while it is built.
+// keyframe returns a snapshot, or first the gap before it, or nil while one is built.
 func (v *viewer) keyframe(r *ring, m *tally) []byte {
 	key := v.topic.snapshotFor(r)
+	if key != nil && v.lastID != 0 && v.lastID < key.since && v.gapReason != conflated {
+		key = v.past(r, key)
+	}
 	switch {
 	case key == nil:
 		return nil
@@ -147,9 +154,23 @@ func (v *viewer) keyframe(r *ring, m *tally) []byte {
 		m.gaps[v.gapReason]++
 		return wrap(v.gzip, appendEvent(nil, 0, "gap", gap))
 	}
+	if key.id < r.newest { // the ring goes on from it
+		v.heard = max(v.heard, v.seen)
+		v.seen, v.owed = r.after(key.id), r.end()
+	}
 	v.needsKey, v.lastID = false, key.id
 	m.events++
 	return key.frame.bytes(v.gzip)
+}
+
+// past returns what a viewer who was away for longer than near reaches back is to get: a snapshot
+// that reaches further back where there is one, else near; nil while it is looked for.
+func (v *viewer) past(r *ring, near *snapshot) *snapshot {
+	deep := v.topic.pastFor(r)
+	if deep == nil || deep.frame != nil && deep.since < near.since {
+		return deep
+	}
+	return near
 }
 
 // heartbeat is a block without an event. It moves the viewer's last id past publications

@@ -54,7 +54,7 @@ func (w *writer) run() {
 			w.round()
 		case <-ticker.C:
 			w.scan()
-		case <-w.hub.quit:
+		case <-w.hub.lifetime.Done():
 			w.stop()
 			return
 		}

@@ -42,7 +42,7 @@ func startStudio(t *testing.T, configure ...func(*stream.Config)) *studio {
 		t.Fatal(err)
 	}
 	s := &studio{hub: hub}
-	s.topic = hub.NewTopic(s.keyframe)
+	s.topic = hub.NewTopic(s.keyframe, nil)
 	app := fiber.New(fiber.Config{DisableStartupMessage: true})
 	app.Post("/api/v1/login", func(c *fiber.Ctx) error {
 		var given struct{ User, Password string }
