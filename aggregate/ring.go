@@ -4,6 +4,7 @@ package aggregate
 type ring struct {
 	slots       [ringWindows]slot
 	since, next int64
+	born        int64 // the first window that was computed here; those before were told by Fill
 }
 
 // slot is the result of one window.
@@ -13,7 +14,16 @@ type slot struct {
 	changed uint64 // the turn in which a recorded result was last changed
 }
 
-func (r *ring) begin(first int64) { r.since, r.next = first, first }
+func (r *ring) begin(first int64) { r.since, r.next, r.born = first, first, first }
+
+// reach makes room for windows before the oldest, from first on, as far as the ring is long.
+func (r *ring) reach(first int64) {
+	for r.since > first && r.next-r.since < ringWindows {
+		r.since--
+		s := r.at(r.since)
+		s.values, s.other, s.changed = s.values[:0], missing, 0
+	}
+}
 
 // oldest is the oldest window kept; where it equals next, there is none.
 func (r *ring) oldest() int64 { return max(r.since, r.next-ringWindows) }
