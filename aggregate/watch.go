@@ -4,6 +4,7 @@ import (
 	"errors"
 	"fmt"
 	"maps"
+	"math"
 	"slices"
 	"time"
 )
@@ -78,7 +79,7 @@ func (l *Live) WatchOver(now time.Time, span time.Duration, queries map[string]Q
 	if len(l.panels)+len(queries) > l.config.Queries {
 		return nil, fmt.Errorf("watch: %d distinct queries are watched, the limit is %d: close a dashboard, or raise the limit", len(l.panels), l.config.Queries)
 	}
-	w := &Watch{live: l, panels: map[string]*panel{}, versions: map[string]int{}, turn: l.turn, told: -1}
+	w := &Watch{live: l, panels: map[string]*panel{}, versions: map[string]int{}, turn: l.turn, told: math.MaxInt64}
 	for name, q := range queries {
 		w.step = q.Step
 		opening := opening{now: now.UnixMilli(), span: max(span, ringWindows*q.Step.Duration()), queries: queries}
@@ -88,7 +89,7 @@ func (l *Live) WatchOver(now time.Time, span time.Duration, queries map[string]Q
 			return nil, fmt.Errorf("watch: %w", inQuery(name, err))
 		}
 		w.panels[name] = p
-		w.told = max(w.told, p.ring.next-1)
+		w.told = min(w.told, p.ring.next-1)
 	}
 	return w, nil
 }
@@ -114,6 +115,9 @@ func (l *Live) validate(queries map[string]Query) error {
 	}
 	return nil
 }
+
+// Step is that of the queries.
+func (w *Watch) Step() Step { return w.step }
 
 // Ticks returns the windows closed since the last call, oldest first. There are none in most calls where the step
 // is longer than the time between two. Amendments come with the last of them.

@@ -127,6 +127,7 @@ func (a *App) Fiber() *fiber.App { return a.fiber }
 
 // Run closes windows and publishes them to the streams until ctx ends.
 func (a *App) Run(ctx context.Context) {
+	defer a.topics.memory.close()
 	a.Live.Run(ctx, func(now time.Time) { a.topics.publish(ctx, now) })
 	a.topics.comparer.running.Wait()
 }

@@ -16,8 +16,8 @@ import (
 
 const day = 24 * 3600_000
 
-// record is a history whose values tell their window: the seconds of its end. What is asked of it is remembered.
-type record struct {
+// diary is a history whose values tell their window: the seconds of its end. What is asked of it is remembered.
+type diary struct {
 	mu      sync.Mutex
 	step    aggregate.Step // the shortest that it has
 	failure error
@@ -26,7 +26,7 @@ type record struct {
 
 func secondsOf(end int64) float64 { return float64(end / 1000) }
 
-func (r *record) Query(_ context.Context, ask HistoryQuery) (HistoryAnswer, error) {
+func (r *diary) Query(_ context.Context, ask HistoryQuery) (HistoryAnswer, error) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	r.asks = append(r.asks, ask)
@@ -43,23 +43,23 @@ func (r *record) Query(_ context.Context, ask HistoryQuery) (HistoryAnswer, erro
 	return answer, r.failure
 }
 
-func (r *record) Agents(context.Context) ([]KnownAgent, error) { return nil, nil }
+func (r *diary) Agents(context.Context) ([]KnownAgent, error) { return nil, nil }
 
-func (r *record) Gaps(context.Context, string, time.Time, time.Time) ([]Gap, error) { return nil, nil }
+func (r *diary) Gaps(context.Context, string, time.Time, time.Time) ([]Gap, error) { return nil, nil }
 
-func (r *record) set(change func()) {
+func (r *diary) set(change func()) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	change()
 }
 
-func (r *record) asked() []HistoryQuery {
+func (r *diary) asked() []HistoryQuery {
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	return slices.Clone(r.asks)
 }
 
-func withHistory(r *record) option { return func(_ *Config, p *Parts) { p.History = r } }
+func withHistory(r *diary) option { return func(_ *Config, p *Parts) { p.History = r } }
 
 // settle waits for what history was asked.
 func (s *site) settle() { s.topics.comparer.running.Wait() }
@@ -79,7 +79,7 @@ func wantPast(t *testing.T, c compareData, query string, since, until int64) {
 
 // TestStreamComparesWithYesterday has two viewers of one topic for two minutes: history is asked once a minute, for what is new.
 func TestStreamComparesWithYesterday(t *testing.T) {
-	r := &record{}
+	r := &diary{}
 	s := open(t, withHistory(r))
 	c := s.signedIn()
 	v := c.view("dashboard=overview")
@@ -140,7 +140,7 @@ func TestStreamComparesWithYesterday(t *testing.T) {
 }
 
 func TestComparisonKeepsWhatItKnowsWhenHistoryFails(t *testing.T) {
-	r := &record{failure: errors.New("away")}
+	r := &diary{failure: errors.New("away")}
 	s := open(t, withHistory(r))
 	c := definition{
 		StepMS: 1000, RangeMS: 60_000, Timezone: "Europe/Berlin",
@@ -186,7 +186,7 @@ func TestComparisonKeepsWhatItKnowsWhenHistoryFails(t *testing.T) {
 // TestComparisonWithALongerStep: history has ten seconds at the least. A level is compared with that of the ten seconds, an
 // increase with nothing.
 func TestComparisonWithALongerStep(t *testing.T) {
-	r := &record{step: aggregate.TenSeconds}
+	r := &diary{step: aggregate.TenSeconds}
 	d := definition{StepMS: 1000, RangeMS: 300_000, Queries: map[string]aggregate.Query{
 		"level": {Metric: "m", Over: aggregate.Avg, Agg: aggregate.AggSum, Step: aggregate.Second},
 		"total": {Metric: "m", Over: aggregate.Sum, Agg: aggregate.AggSum, Step: aggregate.Second},
@@ -212,7 +212,7 @@ func TestComparisonWithALongerStep(t *testing.T) {
 }
 
 func TestQueryCompares(t *testing.T) {
-	r := &record{step: aggregate.Minute}
+	r := &diary{step: aggregate.Minute}
 	s := open(t, withHistory(r))
 	c := s.signedIn()
 	// 2026-03-29 in Berlin: 00:00 to 05:00 is four hours. The clock skipped 02:00 to 03:00.
@@ -269,7 +269,7 @@ func TestQueryCompares(t *testing.T) {
 func TestCompareBeforeTheEpoch(t *testing.T) {
 	c, err := aggregate.NewComparison("1d", "")
 	must(t, err)
-	results, _, err := askBefore(t.Context(), &record{}, map[string]aggregate.Query{"q": {}}, aggregate.Second, c, []int64{1000, day, day + 1000})
+	results, _, err := askBefore(t.Context(), &diary{}, map[string]aggregate.Query{"q": {}}, aggregate.Second, c, []int64{1000, day, day + 1000})
 	must(t, err)
 	if got := results["q"].Values[0]; !math.IsNaN(got[0]) || !math.IsNaN(got[1]) || got[2] != 1 {
 		t.Errorf("compared with %v", got)

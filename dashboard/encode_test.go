@@ -88,16 +88,18 @@ func TestFrames(t *testing.T) {
 		}
 	}
 	names := []string{"a", "b"}
-	f(appendTick(nil, names, tick, pastRows{}), `{"end":2000,"values":{"a":[0.5,null],"b":[3]},"groups":{"a":[{"agent":"x\n","b":""},{}]},"amend":[{"end":1000,"values":{"b":[1]}}]}`)
+	f(appendTick(nil, names, tick, pastRows{}, span{}), `{"end":2000,"values":{"a":[0.5,null],"b":[3]},"groups":{"a":[{"agent":"x\n","b":""},{}]},"amend":[{"end":1000,"values":{"b":[1]}}]}`)
 	past := pastRows{since: 1000, until: 3000, rows: map[string]map[string][]float64{"1w": {"b": {1, nan, 2}}, "1d": {"b": {0, 0, 0}, "a": {nan, nan, 1}}}}
-	f(appendTick(nil, names, aggregate.Tick{End: 2000}, past),
+	f(appendTick(nil, names, aggregate.Tick{End: 2000}, past, span{}),
 		`{"end":2000,"values":{},"compare":{"since":1000,"shifts":{"1d":{"a":[null,null,1],"b":[0,0,0]},"1w":{"b":[1,null,2]}}}}`)
+	f(appendTick(nil, names, tick, pastRows{}, span{0, 1000}), `{"end":2000,"values":{"a":[0.5,null],"b":[3]},"groups":{"a":[{"agent":"x\n","b":""},{}]},"amend":[{"end":1000,"partial":true,"values":{"b":[1]}}]}`)
 	snapshot := aggregate.Snapshot{Since: 1000, End: 2000, Step: 1000, Results: map[string]aggregate.Columns{
 		"b": {Groups: []aggregate.Group{{}}, Values: [][]float64{{1, 2}}},
 		"a": {},
 	}}
 	columns := `{"a":{"groups":[],"values":[]},"b":{"groups":[{}],"values":[[1,2]]}}`
-	f(appendSnapshot(nil, names, snapshot, pastRows{}), `{"end":2000,"since":1000,"step_ms":1000,"queries":`+columns+`}`)
+	f(appendSnapshot(nil, names, snapshot, pastRows{}, span{500, 1500}), `{"end":2000,"since":1000,"step_ms":1000,"partial":{"from":500,"to":1500},"queries":`+columns+`}`)
+	f(appendSnapshot(nil, names, snapshot, pastRows{}, span{2000, 3000}), `{"end":2000,"since":1000,"step_ms":1000,"queries":`+columns+`}`)
 	ask := historyRequest{HistoryQuery: HistoryQuery{Queries: map[string]aggregate.Query{"a": {}, "b": {}}, From: 500, To: 2500, Step: 1000}}
 	answer := HistoryAnswer{Step: 1000, Ends: []int64{1000, 2000}, Results: snapshot.Results}
 	f(appendHistory(nil, ask, answer, nil), `{"from":0,"to":2000,"step_ms":1000,"ends":[1000,2000],"queries":`+columns+`}`)
@@ -118,7 +120,7 @@ func BenchmarkTick(b *testing.B) {
 	var buffer []byte
 	b.ReportAllocs()
 	for b.Loop() {
-		buffer = appendTick(buffer[:0], names, tick, pastRows{})
+		buffer = appendTick(buffer[:0], names, tick, pastRows{}, span{})
 	}
 	b.SetBytes(int64(len(buffer)))
 }

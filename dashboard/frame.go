@@ -8,9 +8,10 @@ import (
 	"telltale/aggregate"
 )
 
-// appendTick writes a tick's data. Names are those of the topic's queries, sorted.
-func appendTick(b []byte, names []string, t aggregate.Tick, past pastRows) []byte {
-	b = appendInt(append(b, `{"end":`...), t.End)
+// appendTick writes a tick's data. Names are those of the topic's queries, sorted; past is what windows are compared with,
+// and unsure the windows to be marked as incomplete.
+func appendTick(b []byte, names []string, t aggregate.Tick, past pastRows, unsure span) []byte {
+	b = appendEnd(b, t.End, unsure)
 	b = appendFields(append(b, `,"values":`...), names, t.Results, func(b []byte, r aggregate.Result) []byte {
 		return appendNumbers(b, r.Values)
 	})
@@ -19,12 +20,20 @@ func appendTick(b []byte, names []string, t aggregate.Tick, past pastRows) []byt
 	}
 	if len(t.Amended) > 0 {
 		b = appendList(append(b, `,"amend":`...), t.Amended, func(b []byte, a aggregate.Amendment) []byte {
-			b = appendInt(append(b, `{"end":`...), a.End)
+			b = appendEnd(b, a.End, unsure)
 			b = appendFields(append(b, `,"values":`...), names, a.Values, appendNumbers)
 			return append(b, '}')
 		})
 	}
 	return append(appendPast(b, past), '}')
+}
+
+func appendEnd(b []byte, end int64, unsure span) []byte {
+	b = appendInt(append(b, `{"end":`...), end)
+	if unsure.has(end) {
+		b = append(b, `,"partial":true`...)
+	}
+	return b
 }
 
 func changedGroups(t aggregate.Tick) map[string][]aggregate.Group {
@@ -52,10 +61,14 @@ func isEmpty(t aggregate.Tick) bool {
 }
 
 // appendSnapshot writes a snapshot's data.
-func appendSnapshot(b []byte, names []string, s aggregate.Snapshot, past pastRows) []byte {
+func appendSnapshot(b []byte, names []string, s aggregate.Snapshot, past pastRows, unsure span) []byte {
 	b = appendInt(append(b, `{"end":`...), s.End)
 	b = appendInt(append(b, `,"since":`...), s.Since)
 	b = appendInt(append(b, `,"step_ms":`...), int64(s.Step))
+	if partial := unsure.within(span{s.Since - int64(s.Step), s.End}); partial != (span{}) {
+		b = appendInt(append(b, `,"partial":{"from":`...), partial.from)
+		b = append(appendInt(append(b, `,"to":`...), partial.to), '}')
+	}
 	b = appendFields(append(b, `,"queries":`...), names, s.Results, appendColumns)
 	return append(appendPast(b, past), '}')
 }

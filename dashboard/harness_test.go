@@ -103,7 +103,7 @@ func openOn(t testing.TB, nc *nats.Conn, options ...option) *site {
 		Store: kept, Live: aggregate.NewLive(aggregate.LiveConfig{}, s.registry), Streams: hub,
 		History: past{
 			query: func(context.Context, HistoryQuery) (HistoryAnswer, error) {
-				return HistoryAnswer{}, errors.New("no history")
+				return HistoryAnswer{}, &LimitError{Code: "no_history", Message: "this site has none"}
 			},
 			agents: func(context.Context) ([]KnownAgent, error) { return nil, nil },
 		},
@@ -158,6 +158,7 @@ func (s *site) close() {
 	if err := s.Streams.Close(ctx); err != nil {
 		s.t.Errorf("close the streams: %v", err)
 	}
+	s.topics.memory.close()
 	if err := s.Fiber().ShutdownWithContext(ctx); err != nil && !errors.Is(err, net.ErrClosed) && !strings.Contains(err.Error(), "not running") {
 		s.t.Errorf("shut down: %v", err)
 	}

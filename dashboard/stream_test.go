@@ -34,16 +34,19 @@ type (
 	snapshotData struct {
 		End, Since int64
 		StepMS     int64 `json:"step_ms"`
+		Partial    struct{ From, To int64 }
 		Queries    map[string]columns
 		Compare    compareData
 	}
 	tickData struct {
-		End    int64
-		Values map[string]row
-		Groups map[string]groups
-		Amend  []struct {
-			End    int64
-			Values map[string]row
+		End     int64
+		Partial bool
+		Values  map[string]row
+		Groups  map[string]groups
+		Amend   []struct {
+			End     int64
+			Partial bool
+			Values  map[string]row
 		}
 		Compare compareData
 	}
@@ -317,7 +320,7 @@ func TestEmptyTick(t *testing.T) {
 		if got := isEmpty(tick); got != want {
 			t.Errorf("%+v: empty %v, want %v", tick, got, want)
 		}
-		if !json.Valid(appendTick(nil, []string{"q"}, tick, pastRows{})) {
+		if !json.Valid(appendTick(nil, []string{"q"}, tick, pastRows{}, span{})) {
 			t.Errorf("%+v is no JSON", tick)
 		}
 	}

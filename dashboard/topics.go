@@ -24,9 +24,10 @@ const topicLinger = 90 * time.Second
 
 // topics holds one topic for each distinct set of queries that somebody watches.
 type topics struct {
-	live *aggregate.Live
-	hub  *stream.Hub
-	log  *slog.Logger
+	live   *aggregate.Live
+	hub    *stream.Hub
+	memory *memory
+	log    *slog.Logger
 
 	// mu guards byKey. It is held while a viewer is handed to a topic, which does not block, so
 	// that the topic is not closed in between; and never while a topic publishes.
@@ -39,7 +40,7 @@ type topics struct {
 
 func newTopics(live *aggregate.Live, hub *stream.Hub, history History, log *slog.Logger) *topics {
 	return &topics{
-		live: live, hub: hub, log: log, byKey: map[string]*topic{}, comparer: newComparer(history),
+		live: live, hub: hub, memory: newMemory(history, log), log: log, byKey: map[string]*topic{}, comparer: newComparer(history),
 		publishing: prometheus.NewHistogram(prometheus.HistogramOpts{
 			Name:    "telltale_dashboard_publish_seconds",
 			Help:    "Time to encode and publish the ticks of all topics, each second.",
@@ -56,7 +57,7 @@ func (ts *topics) metrics() []prometheus.Collector {
 		defer ts.mu.Unlock()
 		return float64(len(ts.byKey))
 	})
-	return []prometheus.Collector{open, ts.publishing, ts.comparer.failures}
+	return []prometheus.Collector{open, ts.publishing, ts.comparer.failures, ts.memory.asked}
 }
 
 // topicKey is the same for queries that mean the same and have the same names.
@@ -82,7 +83,7 @@ func (ts *topics) serve(now time.Time, d definition, viewer func(*stream.Topic))
 	t := ts.byKey[key]
 	if t == nil {
 		var err error
-		if t, err = openTopic(ts.live, ts.hub, now, d); err != nil {
+		if t, err = ts.open(now, d); err != nil {
 			return refuseTopic(err)
 		}
 		ts.byKey[key] = t
@@ -103,12 +104,13 @@ func refuseTopic(err error) error {
 // Until ctx ends, history is asked beside it; comparer.running tells when that is over.
 func (ts *topics) publish(ctx context.Context, now time.Time) {
 	start := time.Now()
+	ts.memory.begin(now)
 	ts.mu.Lock()
 	open := slices.Collect(maps.Values(ts.byKey))
 	ts.mu.Unlock()
 	for _, t := range open {
-		ts.comparer.refresh(ctx, t.past, now)
-		err := t.publish()
+		ts.comparer.refresh(ctx, t.compared, now)
+		err := t.publish(now)
 		if err != nil && !t.failed { // not again each second until it is over
 			ts.log.Warn("a dashboard's ticks are not published", "error", err)
 		}

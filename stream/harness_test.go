@@ -114,7 +114,7 @@ func (s *site) handle(c *fiber.Ctx) error {
 	return nil
 }
 
-func (s *site) keyframe() Keyframe {
+func (s *site) keyframe(context.Context) Keyframe {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	s.builds++

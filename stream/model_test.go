@@ -84,7 +84,7 @@ func newModel(t *testing.T) *model {
 	return m
 }
 
-func (m *model) keyframe() Keyframe {
+func (m *model) keyframe(context.Context) Keyframe {
 	m.building.Lock()
 	defer m.building.Unlock()
 	if m.id == 0 {

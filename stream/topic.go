@@ -32,17 +32,17 @@ type Topic struct {
 	closed    bool
 }
 
-// NewTopic makes a topic whose state keyframe tells. It is called, at most once between two publications, when a viewer joins or has fallen behind; on
-// a goroutine of the hub, so the caller guards its state, and changes it before it calls
-// [Topic.Publish]. It must answer well within the time between two publications.
+// NewTopic makes a topic whose state keyframe tells. It is called, at most once between two
+// publications, when a viewer joins or has fallen behind; on a goroutine of the hub, so the
+// caller guards its state, and changes it before it calls [Topic.Publish]. Viewers wait for
+// it, so but for the first time it answers well within the time between two publications.
 //
 // Viewers who come back after longer than that state reaches back get the one of past, where it
-// is not nil and gives any. It may take as long as its context allows, and is called at
-// most once for as long as the topic's memory of ticks goes on from its answer.
-func (h *Hub) NewTopic(keyframe func() Keyframe, past func(context.Context) Keyframe) *Topic {
+// is not nil and gives any. It may take its time, and is called at most once for as long as the
+// topic's memory of ticks goes on from its answer. The context of both ends with the hub.
+func (h *Hub) NewTopic(keyframe, past func(context.Context) Keyframe) *Topic {
 	t := &Topic{hub: h, idleSince: time.Now(), groups: make([]group, len(h.writers))}
-	t.near.make = func(context.Context) Keyframe { return keyframe() }
-	t.deep.make = past
+	t.near.make, t.deep.make = keyframe, past
 	for i := range t.groups {
 		t.groups[i].topic = t
 	}

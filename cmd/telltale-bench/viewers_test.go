@@ -73,7 +73,7 @@ func startStudio(t *testing.T, configure ...func(*stream.Config)) *studio {
 	return s
 }
 
-func (s *studio) keyframe() stream.Keyframe {
+func (s *studio) keyframe(context.Context) stream.Keyframe {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	if s.id == 0 {
