@@ -132,6 +132,10 @@ func (r *recall) plan(now time.Time, err error) {
 		return
 	}
 	r.next = now.Add(r.pause)
+	if end := time.UnixMilli(unsure.to).Add(storedAfter); !r.sure && end.After(now) && end.Before(r.next) {
+		r.next = end
+		return
+	}
 	r.pause *= 2
 }
 
