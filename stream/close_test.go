@@ -78,6 +78,7 @@ func TestCloseCutsOff(t *testing.T) {
 func TestChurn(t *testing.T) {
 	s := open(t)
 	s.setState(1, 0)
+	s.connect("").want("hello", 0) // now the server has all goroutines that it keeps
 	before, files := runtime.NumGoroutine(), descriptors(t)
 	stop := make(chan struct{})
 	var publishing, coming sync.WaitGroup

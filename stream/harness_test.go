@@ -49,10 +49,40 @@ func withConfig(f func(*Config)) option { return func(c *Config, _ *fiber.App, _
 
 func withTLS(c *tls.Config) option { return func(_ *Config, _ *fiber.App, s *site) { s.tls = c } }
 
+// openHub makes a hub with a topic, without a server.
+func openHub(t testing.TB, opts ...option) *site {
+	t.Helper()
+	s := &site{t: t}
+	s.openHub(fiber.New(), opts)
+	t.Cleanup(s.close)
+	return s
+}
+
+func (s *site) openHub(app *fiber.App, opts []option) {
+	s.t.Helper()
+	cfg := DefaultConfig()
+	for _, o := range opts {
+		o(&cfg, app, s)
+	}
+	hub, err := Open(cfg, prometheus.NewRegistry(), slog.New(slog.DiscardHandler))
+	if err != nil {
+		s.t.Fatal(err)
+	}
+	s.hub = hub
+	s.topic = hub.NewTopic(s.keyframe, s.past)
+}
+
+func (s *site) close() {
+	ctx, cancel := context.WithTimeout(context.Background(), enough)
+	defer cancel()
+	if err := s.hub.Close(ctx); err != nil {
+		s.t.Errorf("close the hub: %v", err)
+	}
+}
+
 func open(t testing.TB, opts ...option) *site {
 	t.Helper()
 	s := &site{t: t}
-	cfg := DefaultConfig()
 	app := fiber.New(fiber.Config{
 		DisableStartupMessage: true,
 		ReadTimeout:           10 * time.Second,
@@ -61,16 +91,9 @@ func open(t testing.TB, opts ...option) *site {
 	})
 	// Or its sweeper would sleep on for ten seconds after the shutdown, and look like a leak.
 	app.Server().MaxIdleWorkerDuration = 20 * time.Millisecond
-	for _, o := range opts {
-		o(&cfg, app, s)
-	}
-	hub, err := Open(cfg, prometheus.NewRegistry(), slog.New(slog.DiscardHandler))
-	if err != nil {
-		t.Fatal(err)
-	}
-	s.hub = hub
-	s.topic = hub.NewTopic(s.keyframe, s.past)
+	s.openHub(app, opts)
 	app.Get("/stream", s.handle)
+	app.Get("/ready", func(*fiber.Ctx) error { return nil })
 	ln, err := net.Listen("tcp", "127.0.0.1:0")
 	if err != nil {
 		t.Fatal(err)
@@ -82,11 +105,9 @@ func open(t testing.TB, opts ...option) *site {
 	served := make(chan error, 1)
 	go func() { served <- app.Listener(ln) }()
 	t.Cleanup(func() {
+		s.close()
 		ctx, cancel := context.WithTimeout(context.Background(), enough)
 		defer cancel()
-		if err := hub.Close(ctx); err != nil {
-			t.Errorf("close the hub: %v", err)
-		}
 		_ = ln.Close() // the server knows it only once it serves, which it may not do yet
 		if err := app.ShutdownWithContext(ctx); err != nil && !errors.Is(err, net.ErrClosed) {
 			t.Errorf("shut the server down: %v", err)
@@ -154,6 +175,17 @@ func (s *site) publish(id int64) {
 	}
 }
 
+// tick publishes data under an id.
+func (s *site) tick(id int64, data string) {
+	s.t.Helper()
+	s.mu.Lock()
+	s.id = id
+	s.mu.Unlock()
+	if err := s.topic.Publish(id, []byte(data)); err != nil {
+		s.t.Fatal(err)
+	}
+}
+
 func (s *site) setState(id, since int64) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -164,6 +196,10 @@ func (s *site) open() int {
 	s.hub.mu.Lock()
 	defer s.hub.mu.Unlock()
 	return s.hub.open
+}
+
+func (s *site) refused(reason string) int {
+	return int(testutil.ToFloat64(s.hub.metrics.refused.WithLabelValues(reason)))
 }
 
 func (s *site) gone(reason string) int {
@@ -235,6 +271,11 @@ func (s *site) request(conn net.Conn, query string, header ...string) *peer {
 		p.body = bufio.NewReader(z)
 	}
 	return p
+}
+
+// readFrom is a peer on a response that a client of Go's has, decompressed.
+func readFrom(t testing.TB, response *http.Response) *peer {
+	return &peer{t: t, resp: response, body: bufio.NewReader(response.Body)}
 }
 
 // read returns the next block, or an error at the end.

@@ -1,0 +1,429 @@
+package stream
+
+import (
+	"bufio"
+	"bytes"
+	"context"
+	"encoding/json"
+	"fmt"
+	"io"
+	"net/http"
+	"os/exec"
+	"strconv"
+	"strings"
+	"sync"
+	"testing"
+	"time"
+
+	"github.com/gofiber/fiber/v2"
+	launchdarkly "github.com/launchdarkly/eventsource"
+	r3labs "github.com/r3labs/sse/v2"
+	"github.com/valyala/fasthttp"
+)
+
+// program is a client of the stream that others wrote: it listens to some addresses until the test ends. All of them come back by
+// themselves, with the last id.
+type program struct {
+	name  string
+	start func(t *testing.T, listeners []*listener)
+}
+
+// listener is one client's stream on one way: what it hears comes into heard.
+type listener struct {
+	*stage
+	edge     edge
+	restless bool // it opens a new stream now and then
+	heard    chan event
+}
+
+func (l *listener) url() string { return l.edge.base + "/play?key=" + l.key }
+
+func (l *listener) hear(name, id, data string) {
+	select {
+	case l.heard <- event{name: name, id: id, data: data}:
+	default: // far more than is expected, so the test has failed
+	}
+}
+
+// want waits for an event and checks its name, its id (0: none of its own) and its data (empty: any).
+func (l *listener) want(t *testing.T, name string, id int64, data string) {
+	t.Helper()
+	select {
+	case e := <-l.heard:
+		for l.restless && e.name == "hello" && name != "hello" {
+			e = <-l.heard
+		}
+		if e.name != name || id != 0 && e.id != strconv.FormatInt(id, 10) || data != "" && e.data != data {
+			t.Fatalf("heard %+v, want %s %d %q", e, name, id, data)
+		}
+	case <-time.After(enough):
+		t.Fatalf("heard nothing in %v, want %s %d", enough, name, id)
+	}
+}
+
+// stage is one performance: a hub of its own behind the common server.
+type stage struct {
+	key  string
+	gzip bool
+
+	mu     sync.Mutex // guards the rest; viewers wait for it
+	site   *site
+	packed int // streams served compressed
+	plain  int
+}
+
+func (p *stage) serve(c *fiber.Ctx) error {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	if !p.gzip {
+		c.Request().Header.Del(fiber.HeaderAcceptEncoding)
+	}
+	err := p.site.handle(c)
+	if string(c.Response().Header.Peek(fasthttp.HeaderContentEncoding)) == "gzip" {
+		p.packed++
+	} else {
+		p.plain++
+	}
+	return err
+}
+
+// cut ends the streams as a broken connection does, and has more happen before anybody is back.
+func (p *stage) cut(meanwhile func()) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	p.site.hub.mu.Lock()
+	for _, viewers := range p.site.hub.sessions {
+		for _, v := range viewers {
+			v.writer.signal(v, left)
+		}
+	}
+	p.site.hub.mu.Unlock()
+	eventually(p.site.t, "the streams have ended", func() bool { return p.site.open() == 0 })
+	meanwhile()
+}
+
+func short(c *Config) { c.RingFrames, c.Retry, c.ReconnectsPerSecond = 5, 100*time.Millisecond, 1000 }
+
+// perform is the list of scenes that every client has to go through, on every way to the server.
+func perform(t *testing.T, l *listener) {
+	s := l.site
+	// Connect, then events, one of them with several lines of data.
+	l.want(t, "hello", 0, `{"version":1}`)
+	l.want(t, "snapshot", 100, "")
+	s.publish(101)
+	l.want(t, "tick", 101, `{"end":101,"pad":""}`)
+	s.tick(102, "first line\nsecond: line\n\n fourth line")
+	l.want(t, "tick", 102, "first line\nsecond: line\n\n fourth line")
+
+	// An abrupt end, and resume.
+	l.cut(func() { s.publish(104) })
+	l.want(t, "hello", 0, "")
+	l.want(t, "tick", 103, "")
+	l.want(t, "tick", 104, "")
+
+	// An absence that is too long for the ring.
+	l.cut(func() { s.publish(120); s.setState(120, 117) })
+	l.want(t, "hello", 0, "")
+	l.want(t, "gap", 0, `{"from":104,"to":117,"reason":"ring"}`)
+	l.want(t, "snapshot", 120, "")
+	s.publish(121)
+	l.want(t, "tick", 121, "")
+
+	// The hub drains, and sends away who comes too early; they come again, as retry says, and find the next hub.
+	ctx, cancel := context.WithTimeout(t.Context(), enough)
+	defer cancel()
+	if err := s.hub.Close(ctx); err != nil {
+		t.Fatal(err)
+	}
+	l.want(t, "bye", 0, `{"reason":"shutdown"}`)
+	eventually(t, "the client came back and was asked to wait", func() bool { return s.refused("closed") > 0 })
+	next := openHub(t, withConfig(short))
+	next.setState(140, 130)
+	l.mu.Lock()
+	l.site = next
+	l.mu.Unlock()
+	l.want(t, "hello", 0, "")
+	l.want(t, "gap", 0, `{"from":121,"to":130,"reason":"restart"}`)
+	l.want(t, "snapshot", 140, "")
+	next.publish(141)
+	l.want(t, "tick", 141, "")
+
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	if l.gzip && l.plain > 0 || !l.gzip && l.packed > 0 {
+		t.Errorf("%d streams were compressed, %d were not, want all alike", l.packed, l.plain)
+	}
+}
+
+// The clients of others, each directly and through Caddy, some through the other proxies too, with compression and without.
+func TestClients(t *testing.T) {
+	var stages sync.Map // by key
+	s := open(t, func(_ *Config, app *fiber.App, _ *site) {
+		app.Get("/play", func(c *fiber.Ctx) error {
+			p, ok := stages.Load(c.Query("key"))
+			if !ok {
+				return fiber.ErrNotFound
+			}
+			return p.(*stage).serve(c)
+		})
+		app.Get("/chromium", func(c *fiber.Ctx) error { return c.Type("html").SendString(chromiumPage) })
+		app.Post("/heard", chromiumHeard)
+	})
+	direct := edge{name: "direct", base: "http://" + s.addr}
+	caddy, nginx, haproxy := throughCaddy(t, s.addr), throughNginx(t, s.addr), throughHAProxy(t, s.addr)
+	listeners, n := map[string][]*listener{}, 0
+	for _, c := range programs {
+		edges := []edge{direct, caddy}
+		if c.name == "curl" || c.name == "chromium" {
+			edges = append(edges, nginx, haproxy)
+		}
+		for _, e := range edges {
+			for _, gzip := range []bool{false, true} {
+				n++
+				p := &stage{key: strconv.Itoa(n), gzip: gzip, site: openHub(t, withConfig(short))}
+				p.site.setState(100, 95)
+				stages.Store(p.key, p)
+				listeners[c.name] = append(listeners[c.name], &listener{stage: p, edge: e, restless: c.name == "undici", heard: make(chan event, 1000)})
+			}
+		}
+	}
+	t.Run("all", func(t *testing.T) {
+		for _, c := range programs {
+			t.Run(c.name, func(t *testing.T) {
+				t.Parallel()
+				c.start(t, listeners[c.name])
+				for _, l := range listeners[c.name] {
+					t.Run(fmt.Sprintf("%s/gzip=%v", l.edge.name, l.gzip), func(t *testing.T) {
+						t.Parallel()
+						perform(t, l)
+					})
+				}
+			})
+		}
+	})
+}
+
+var programs = []program{
+	{"chromium", startChromium},
+	{"eventsource", func(t *testing.T, l []*listener) { startNode(t, "eventsource", l) }},
+	{"undici", func(t *testing.T, l []*listener) { startNode(t, "undici", l) }},
+	{"eventsource-parser", func(t *testing.T, l []*listener) { startNode(t, "parser", l) }},
+	{"launchdarkly", startLaunchDarkly},
+	{"r3labs", startR3Labs},
+	{"curl", startCurl},
+}
+
+// startNode runs the clients that Node's programs use.
+func startNode(t *testing.T, kind string, listeners []*listener) {
+	args := []string{"clients/listen.mjs", kind}
+	cas := ""
+	for _, l := range listeners {
+		args = append(args, l.url())
+		cas = l.edge.cas
+	}
+	cmd := exec.CommandContext(t.Context(), "node", args...)
+	cmd.Env = append(cmd.Environ(), "NODE_EXTRA_CA_CERTS="+cas)
+	var failure bytes.Buffer
+	cmd.Stderr = &failure
+	pipe(t, cmd, func(out io.Reader) {
+		for lines := bufio.NewScanner(out); lines.Scan(); {
+			var line struct {
+				Stream         int
+				Name, ID, Data string
+			}
+			if err := json.Unmarshal(lines.Bytes(), &line); err != nil {
+				t.Errorf("node printed %q: %v", lines.Text(), err)
+				return
+			}
+			listeners[line.Stream].hear(line.Name, line.ID, line.Data)
+		}
+	})
+	t.Cleanup(func() {
+		if t.Failed() {
+			t.Logf("node (npm ci --prefix stream/clients) said: %s", &failure)
+		}
+	})
+}
+
+// pipe starts a program and has its output read, until the test ends.
+func pipe(t *testing.T, cmd *exec.Cmd, read func(io.Reader)) {
+	t.Helper()
+	out, err := cmd.StdoutPipe()
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := cmd.Start(); err != nil {
+		t.Fatal(err)
+	}
+	done := make(chan struct{})
+	go func() {
+		defer close(done)
+		read(out)
+	}()
+	t.Cleanup(func() {
+		_ = cmd.Process.Kill()
+		<-done
+		_ = cmd.Wait()
+	})
+}
+
+// each runs f for every listener, until the test ends.
+func each(t *testing.T, listeners []*listener, f func(context.Context, *listener)) {
+	ctx, stop := context.WithCancel(context.Background())
+	var running sync.WaitGroup
+	for _, l := range listeners {
+		running.Go(func() { f(ctx, l) })
+	}
+	t.Cleanup(func() {
+		stop()
+		running.Wait()
+	})
+}
+
+func startLaunchDarkly(t *testing.T, listeners []*listener) {
+	each(t, listeners, func(ctx context.Context, l *listener) {
+		transport := l.edge.transport()
+		defer transport.CloseIdleConnections()
+		request, err := http.NewRequestWithContext(ctx, http.MethodGet, l.url(), nil)
+		if err != nil {
+			t.Error(err)
+			return
+		}
+		stream, err := launchdarkly.SubscribeWithRequestAndOptions(request,
+			launchdarkly.StreamOptionHTTPClient(&http.Client{Transport: transport}),
+			// Its Close waits for ever where an event is on its way, so the end of the request ends it.
+			launchdarkly.StreamOptionErrorHandler(func(error) launchdarkly.StreamErrorHandlerResult {
+				return launchdarkly.StreamErrorHandlerResult{CloseNow: ctx.Err() != nil}
+			}))
+		if err != nil {
+			t.Error(err)
+			return
+		}
+		for e := range stream.Events {
+			if e.Event() != "" { // it passes heartbeats on, without name and data
+				l.hear(e.Event(), e.Id(), e.Data())
+			}
+		}
+	})
+}
+
+func startR3Labs(t *testing.T, listeners []*listener) {
+	each(t, listeners, func(ctx context.Context, l *listener) {
+		transport := l.edge.transport()
+		defer transport.CloseIdleConnections()
+		c := r3labs.NewClient(l.url())
+		c.Connection = &http.Client{Transport: transport}
+		c.ReconnectStrategy = until{ctx}
+		// It takes the end of a stream for the end of the subscription, so its user subscribes again; it has the last id.
+		for ctx.Err() == nil {
+			_ = c.SubscribeRawWithContext(ctx, func(e *r3labs.Event) {
+				if len(e.Event) > 0 {
+					l.hear(string(e.Event), string(e.ID), string(e.Data))
+				}
+			})
+		}
+	})
+}
+
+// until has r3labs' client try again, as long as its context lasts.
+type until struct{ ctx context.Context }
+
+func (u until) Reset() {}
+
+func (u until) NextBackOff() time.Duration {
+	if u.ctx.Err() != nil {
+		return -1 // its word for no more
+	}
+	return 100 * time.Millisecond
+}
+
+// startCurl runs curl as a script does: again and again, with the last id that was heard.
+func startCurl(t *testing.T, listeners []*listener) {
+	each(t, listeners, func(ctx context.Context, l *listener) {
+		last := ""
+		for ctx.Err() == nil {
+			args := []string{"-sN", "--compressed", "-H", "Last-Event-ID: " + last, l.url()}
+			if l.edge.cas != "" {
+				args = append(args, "--cacert", l.edge.cas)
+			}
+			cmd := exec.CommandContext(ctx, "curl", args...)
+			out, err := cmd.StdoutPipe()
+			if err == nil {
+				err = cmd.Start()
+			}
+			if err != nil {
+				t.Error(err)
+				return
+			}
+			p := &peer{t: t, body: bufio.NewReader(out)}
+			for {
+				e, err := p.read()
+				if err != nil {
+					break
+				}
+				if e.id != "" {
+					last = e.id
+				}
+				if e.name != "" {
+					l.hear(e.name, e.id, e.data)
+				}
+			}
+			_ = cmd.Wait()
+			time.Sleep(100 * time.Millisecond)
+		}
+	})
+}
+
+// chromiumPage listens with the browser's own EventSource, and hands what it hears to the server. As the first page
+// it holds one frame for each way.
+const chromiumPage = `<!doctype html><title>listening</title><script type="module">
+const params = new URLSearchParams(location.search);
+for (const frame of params.getAll("frame")) document.body.append(Object.assign(document.createElement("iframe"), { src: frame }));
+for (const key of params.getAll("key")) {
+  const source = new EventSource("/play?key=" + key);
+  let sent = Promise.resolve();
+  for (const name of ["hello", "snapshot", "tick", "gap", "notice", "bye"]) source.addEventListener(name, (e) => {
+    const body = JSON.stringify({ key, name, id: e.lastEventId, data: e.data });
+    sent = sent.then(() => fetch("/heard", { method: "POST", body }));
+  });
+}
+</script><body>`
+
+var chromiumListeners sync.Map // by key
+
+func chromiumHeard(c *fiber.Ctx) error {
+	var e struct{ Key, Name, ID, Data string }
+	if err := json.Unmarshal(c.Body(), &e); err != nil {
+		return err
+	}
+	if l, ok := chromiumListeners.Load(e.Key); ok {
+		l.(*listener).hear(e.Name, e.ID, e.Data)
+	}
+	return nil
+}
+
+func startChromium(t *testing.T, listeners []*listener) {
+	frames := map[string][]string{}
+	for _, l := range listeners {
+		chromiumListeners.Store(l.key, l)
+		frames[l.edge.base] = append(frames[l.edge.base], "key="+l.key)
+	}
+	var query []string
+	for base, keys := range frames {
+		query = append(query, "frame="+strings.NewReplacer(":", "%3A", "/", "%2F", "?", "%3F", "=", "%3D", "&", "%26").Replace(base+"/chromium?"+strings.Join(keys, "&")))
+	}
+	var path string
+	for _, name := range []string{"chromium", "chromium-browser", "google-chrome", "google-chrome-stable", "/Applications/Google Chrome.app/Contents/MacOS/Google Chrome"} {
+		if found, err := exec.LookPath(name); err == nil {
+			path = found
+			break
+		}
+	}
+	if path == "" {
+		t.Fatal("no Chromium is installed (apt-get install chromium)")
+	}
+	cmd := exec.CommandContext(t.Context(), path, "--headless=new", "--no-sandbox", "--disable-gpu", "--disable-background-networking",
+		"--disable-component-update", "--disable-sync", "--no-first-run", "--ignore-certificate-errors", "--remote-debugging-port=0",
+		"--user-data-dir="+t.TempDir(), listeners[0].edge.base+"/chromium?"+strings.Join(query, "&"))
+	pipe(t, cmd, func(out io.Reader) { _, _ = io.Copy(io.Discard, out) })
+}
