@@ -16,9 +16,9 @@ const (
 	BehindDisk = "disk_full" // its disk is nearly full
 )
 
-// behindAfter is how long samples may wait before the history is behind: some times as long as
-// storing a block takes on a busy machine, and much less than agents have room in flight for.
-const behindAfter = 10 * time.Second
+// behindAfter is how long samples may wait before the history is behind. Agents have eight seconds' worth in flight at
+// least; once they have, they are not read any more, and the live dashboards stand still.
+const behindAfter = 6 * time.Second
 
 // Behind says why nothing more should be sent for storing, or "" where all is well. It begins when
 // samples have waited for long, half of the bound on those unstored is used or the disk runs low, and

@@ -6,7 +6,6 @@ import (
 	"context"
 	"encoding/json"
 	"fmt"
-	"io"
 	"net/http"
 	"slices"
 	"strconv"
@@ -20,7 +19,8 @@ import (
 // page is a viewer of the overview that comes back whenever its stream ends, and checks that it is told each window
 // once, in order. It knows them by name, as docs/protocol.md asks.
 type page struct {
-	address, cookie string
+	address string
+	session *http.Cookie
 
 	mu      sync.Mutex // guards what follows
 	last    int64
@@ -56,7 +56,7 @@ func (p *page) follow(ctx context.Context) {
 		p.fault("%v", err)
 		return
 	}
-	request.Header.Set("Cookie", p.cookie)
+	request.AddCookie(p.session)
 	if p.last > 0 {
 		request.Header.Set("Last-Event-ID", strconv.FormatInt(p.last, 10))
 	}
@@ -167,44 +167,15 @@ func (p *page) complete() bool {
 	return len(p.partial) == 0
 }
 
-// signIn returns the cookie of the first admin.
-func (in *installation) signIn() string {
-	in.t.Helper()
-	response, err := http.Post("http://"+in.listen+"/api/v1/login", "application/json",
-		strings.NewReader(`{"user":"admin","password":"a-password-for-tests"}`))
-	if err != nil {
-		in.t.Fatal(err)
-	}
-	defer func() { _ = response.Body.Close() }()
-	if response.StatusCode != http.StatusNoContent {
-		in.t.Fatalf("sign-in: %s", response.Status)
-	}
-	cookie, _, _ := strings.Cut(response.Header.Get("Set-Cookie"), ";")
-	return cookie
-}
-
 // memory is what history says of the windows after from and up to to.
-func (in *installation) memory(cookie string, from, to int64) map[int64]*float64 {
+func (in *installation) memory(session *http.Cookie, from, to int64) map[int64]*float64 {
 	in.t.Helper()
 	body := fmt.Sprintf(`{"queries":{"memory":{"metric":"system.memory.utilization","over":"last","agg":"avg"}},"from":%d,"to":%d,"step":"1s"}`, from, to)
-	request, err := http.NewRequestWithContext(in.t.Context(), http.MethodPost, "http://"+in.listen+"/api/v1/query", strings.NewReader(body))
-	if err != nil {
-		in.t.Fatal(err)
-	}
-	request.Header.Set("Content-Type", "application/json")
-	request.Header.Set("Cookie", cookie)
-	response, err := http.DefaultClient.Do(request)
-	if err != nil {
-		in.t.Fatal(err)
-	}
-	defer func() { _ = response.Body.Close() }()
 	var answer struct {
 		Ends    []int64
 		Queries map[string]struct{ Values [][]*float64 }
 	}
-	if err := json.NewDecoder(io.LimitReader(response.Body, 1<<20)).Decode(&answer); err != nil || len(answer.Ends) == 0 {
-		in.t.Fatalf("history answered %s: %v", response.Status, err)
-	}
+	in.get(session, http.MethodPost, "/api/v1/query", body, &answer)
 	values := map[int64]*float64{}
 	for i, end := range answer.Ends {
 		values[end] = answer.Queries["memory"].Values[0][i]
@@ -223,10 +194,10 @@ func TestKillingTheHubCostsNoViewerAWindow(t *testing.T) {
 	var running sync.WaitGroup
 	defer running.Wait()
 	defer stop()
-	cookie := in.signIn()
+	session := in.signIn()
 	pages := make([]*page, 1000)
 	for i := range pages {
-		p := &page{address: "http://" + in.listen, cookie: cookie, values: map[int64]*float64{}, partial: map[int64]bool{}}
+		p := &page{address: "http://" + in.listen, session: session, values: map[int64]*float64{}, partial: map[int64]bool{}}
 		pages[i] = p
 		running.Go(func() { p.run(ctx) })
 	}
@@ -248,7 +219,7 @@ func TestKillingTheHubCostsNoViewerAWindow(t *testing.T) {
 	stop()
 	running.Wait()
 
-	history := in.memory(cookie, killed-10_000, pages[0].last)
+	history := in.memory(session, killed-10_000, pages[0].last)
 	for i, p := range pages {
 		for end := killed - killed%1000 - 5000; end <= restarted+3000; end += 1000 {
 			if end < p.first {
