@@ -24,5 +24,5 @@ func TestProveChaos(t *testing.T) {
 }
 
 func TestProveOutage(t *testing.T) {
-	runOutage(t, outagePlan{agents: 200, lasting: *proveAway, maxUnstored: 4 << 20})
+	runOutage(t, outagePlan{agents: 200, lasting: *proveAway, maxUnstored: 512 << 20})
 }
