@@ -41,6 +41,7 @@ func (p *program) start() error {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	run := p.command()
+	bindToTest(run)
 	run.Stdout, run.Stderr = p.log, p.log
 	if _, err := run.StdinPipe(); err != nil { // closed by Wait, or by the end of this process
 		return err
