@@ -85,10 +85,11 @@ func (g groupValues) bytes() int {
 	return bytes
 }
 
-// settled says whether all samples that have come from a time are in every tier.
+// settled says whether all samples that have come from a time are in every tier that has got as far. A window that has not
+// ended may be stale in advance, which tells nothing of its samples.
 func settled(span Range, states []TierState) bool {
 	for _, state := range states {
-		if len(intersect([]Range{span}, state.Stale)) > 0 {
+		if told := (Range{span.From, min(span.To, state.Through)}); len(intersect([]Range{told}, state.Stale)) > 0 {
 			return false
 		}
 	}

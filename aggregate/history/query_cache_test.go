@@ -15,7 +15,7 @@ import (
 func TestCacheForgets(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		c := newCache(prometheus.NewCounter(prometheus.CounterOpts{}))
-		states := []TierState{{Step: 10, Through: 1000}}
+		states := []TierState{{Step: 10, Through: 1000}, {Step: 100, Through: 100, Stale: []Range{{100, 200}}}} // the second has not got there
 		span := Range{100, 200}
 		has := func(key string, want bool) {
 			t.Helper()
