@@ -135,6 +135,9 @@ func (w *Writer) retry(ctx context.Context, f func() error) error {
 		if err == nil {
 			return nil
 		}
+		if ctx.Err() != nil {
+			return context.Cause(ctx)
+		}
 		w.log.Warn("the history has to wait", "error", err)
 		select {
 		case <-ctx.Done():

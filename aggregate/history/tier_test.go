@@ -203,12 +203,12 @@ func TestLateSamplesAreStaleAtOnceAndRepaired(t *testing.T) {
 func TestTiersOutliveAnyEnd(t *testing.T) {
 	s, clock := newTestStore(t), newTestClock()
 	rng := rand.New(rand.NewPCG(9, 9))
-	for run := range 6 {
+	for run := range 4 {
 		h := s.startHub(tierConfig(clock))
 		a := h.newTierAgent(fmt.Sprint("web-", run%2))
 		a.seq = h.admit(a.name)["e1"]
 		a.h.acked[a.name+"/e1"] = a.seq
-		a.run(clock, time.Duration(20+rng.IntN(100))*time.Second)
+		a.run(clock, time.Duration(20+rng.IntN(60))*time.Second)
 		a.take(clock.ms.Load() + 45_000) // of the time that the next run begins in
 		time.Sleep(time.Duration(rng.IntN(30)) * time.Millisecond)
 		h.crash()
