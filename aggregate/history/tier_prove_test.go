@@ -17,7 +17,7 @@ import (
 func TestProveTiersOutliveKills(t *testing.T) {
 	s, clock := newTestStore(t), newTestClock()
 	rng := rand.New(rand.NewPCG(11, 11))
-	for run := range 150 {
+	for run := range 100 {
 		cfg := tierConfig(clock)
 		if rng.IntN(3) == 0 {
 			cfg.MaxTierRows = 10 + rng.IntN(200)
@@ -43,7 +43,7 @@ func TestProveTiersOutliveKills(t *testing.T) {
 			default:
 				a.take(at - rng.Int64N(3_000))
 			}
-			if pid := enginetest.Engine(t).PID(); rng.IntN(300) == 0 && pid != 0 {
+			if pid := enginetest.Engine(t).PID(); rng.IntN(1500) == 0 && pid != 0 {
 				if err := syscall.Kill(pid, syscall.SIGKILL); err != nil {
 					t.Fatal(err)
 				}
@@ -56,6 +56,7 @@ func TestProveTiersOutliveKills(t *testing.T) {
 			time.Sleep(time.Duration(rng.IntN(200)) * time.Millisecond)
 		}
 		h.crash()
+		t.Logf("run %d is over", run)
 		if t.Failed() {
 			t.Fatalf("after run %d", run)
 		}
