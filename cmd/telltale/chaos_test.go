@@ -10,6 +10,8 @@ import (
 	"time"
 
 	"github.com/ClickHouse/clickhouse-go/v2/lib/driver"
+
+	"telltale/aggregate/history/historytest"
 )
 
 // chaosPlan is how much chaos there is to be.
@@ -19,9 +21,6 @@ type chaosPlan struct {
 	kills   int           // at least
 	agents  int
 }
-
-// afterChaos are checks of what history holds once all is delivered, beside that of the samples themselves.
-var afterChaos []func(t *testing.T, history driver.Conn)
 
 func TestChaos(t *testing.T) {
 	runChaos(t, chaosPlan{seed: 4, lasting: 30 * time.Second, agents: 20})
@@ -65,13 +64,32 @@ func runChaos(t *testing.T, plan chaosPlan) {
 	f.report(all)
 	d.checkConduct(all)
 	checkNothingTwice(t, history)
-	for _, check := range afterChaos {
-		check(t, history)
-	}
+	checkTiers(t, history)
 	t.Log(d.result(all, figures, drained))
 	_ = history.Close() // the engine waits for its clients
 	if code := f.hub.end(syscall.SIGTERM); code != 0 {
 		t.Errorf("an orderly stop of the hub ends with exit code %d", code)
+	}
+}
+
+// checkTiers waits until each tier's windows that have ended equal what raw sums up to.
+func checkTiers(t *testing.T, history driver.Conn) {
+	t.Helper()
+	ended := time.Now()
+	var different []historytest.Difference
+	for end := ended.Add(2 * time.Minute); ; time.Sleep(time.Second) {
+		var err error
+		if different, err = historytest.VerifyTiers(t.Context(), history, time.Unix(0, 0), ended); err != nil {
+			t.Fatal(err)
+		}
+		if len(different) == 0 {
+			t.Logf("the tiers equal raw %v after its last sample", time.Since(ended).Round(time.Second))
+			return
+		}
+		if time.Now().After(end) {
+			t.Errorf("tiers differ from raw: %v", different)
+			return
+		}
 	}
 }
 
