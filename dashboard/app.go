@@ -10,6 +10,7 @@ import (
 	"net/http"
 	"net/netip"
 	"net/url"
+	"sync"
 	"time"
 
 	"github.com/gofiber/fiber/v2"
@@ -47,6 +48,8 @@ type Parts struct {
 	Metrics   *prometheus.Registry
 	Checks    []Check            // what must be there before the hub can serve
 	Register  func(fiber.Router) // mounts the agents' door
+
+	NotifyAgents func(level, text string) // tells every agent at the door; does not block
 }
 
 // App is the Fiber application. Its owner listens with Fiber and calls Run.
@@ -128,6 +131,9 @@ func (a *App) Fiber() *fiber.App { return a.fiber }
 // Run closes windows and publishes them to the streams until ctx ends.
 func (a *App) Run(ctx context.Context) {
 	defer a.topics.memory.close()
+	var using sync.WaitGroup
+	defer using.Wait()
+	using.Go(func() { a.sessions.use(ctx, a.Store.Sessions) })
 	a.Live.Run(ctx, func(now time.Time) { a.topics.publish(ctx, now) })
 	a.topics.comparer.running.Wait()
 }
@@ -155,6 +161,7 @@ func (a *App) routes() {
 	api.Get("/agents", a.agents)
 	api.Get("/gaps", a.gaps)
 	api.Get("/stream", a.stream)
+	api.Post("/notices", requireAdmin, requireJSON, a.notify)
 
 	a.fiber.Get("/login", keepOutOfCaches, a.page.application)
 	a.fiber.Get("/assets/*", a.page.asset)

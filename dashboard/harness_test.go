@@ -107,7 +107,8 @@ func openOn(t testing.TB, nc *nats.Conn, options ...option) *site {
 			},
 			agents: func(context.Context) ([]KnownAgent, error) { return nil, nil },
 		},
-		Agents: func() []DoorAgent { return nil },
+		Agents:       func() []DoorAgent { return nil },
+		NotifyAgents: func(string, string) {},
 		Page: fstest.MapFS{
 			"index.html":           {Data: []byte("<!doctype html><title>the page</title>")},
 			"build.txt":            {Data: []byte("secret\n")},

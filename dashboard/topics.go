@@ -99,6 +99,15 @@ func refuseTopic(err error) error {
 	return &apiError{http.StatusServiceUnavailable, "too_many_topics", "the hub watches as many queries as it may: try again when others have left", err}
 }
 
+// notice sends data, as a notice, to whoever watches any topic.
+func (ts *topics) notice(data []byte) {
+	ts.mu.Lock()
+	defer ts.mu.Unlock()
+	for _, t := range ts.byKey {
+		t.stream.Notice("notice", data)
+	}
+}
+
 // publish sends what has closed on every topic, and closes those that nobody watches any more.
 // It is called after each step of the live state, by one goroutine.
 // Until ctx ends, history is asked beside it; comparer.running tells when that is over.

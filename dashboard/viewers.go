@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"sync"
+	"time"
 
 	"github.com/gofiber/fiber/v2"
 
@@ -69,6 +70,25 @@ func (e *sessionEnds) watch(s store.Session) {
 		e.mu.Unlock()
 		e.hub.End(s.Key, byeReason(context.Cause(ctx)))
 	})
+}
+
+// useEvery is far less than a session lasts without use.
+const useEvery = 5 * time.Minute
+
+// use counts an open stream as use of its session, until ctx ends: a screen on a wall has nothing else.
+func (e *sessionEnds) use(ctx context.Context, sessions *store.Sessions) {
+	tick := time.NewTicker(useEvery)
+	defer tick.Stop()
+	for {
+		select {
+		case <-ctx.Done():
+			return
+		case <-tick.C:
+		}
+		for _, key := range e.hub.Sessions() {
+			sessions.Use(ctx, key)
+		}
+	}
 }
 
 func byeReason(cause error) string {

@@ -3,6 +3,7 @@ package stream
 import (
 	"context"
 	"errors"
+	"net"
 	"os"
 	"runtime"
 	"strconv"
@@ -76,9 +77,18 @@ func TestCloseCutsOff(t *testing.T) {
 
 // Viewers come and go in great number while the topic goes on, and nothing stays behind.
 func TestChurn(t *testing.T) {
-	s := open(t)
+	churn(t, 8, time.Millisecond, func(visits int) bool { return visits < 40 }, func() {})
+}
+
+// churn has viewers come and go side by side, each again while more allows it, and checks that nothing stays behind.
+// Each stays until linger returns.
+func churn(t *testing.T, viewers int, every time.Duration, more func(visits int) bool, linger func()) {
+	s := open(t, withConfig(func(c *Config) { c.MaxViewersPerUser = 2 * viewers }))
 	s.setState(1, 0)
-	s.connect("").want("hello", 0) // now the server has all goroutines that it keeps
+	first := s.connect("") // after it the server has all goroutines that it keeps
+	first.want("hello", 0)
+	_ = first.conn.Close()
+	eventually(t, "the first is gone", func() bool { return s.open() == 0 })
 	before, files := runtime.NumGoroutine(), descriptors(t)
 	stop := make(chan struct{})
 	var publishing, coming sync.WaitGroup
@@ -87,22 +97,26 @@ func TestChurn(t *testing.T) {
 			select {
 			case <-stop:
 				return
-			case <-time.After(time.Millisecond):
+			case <-time.After(every):
 				s.publish(id)
 			}
 		}
 	})
-	for i := range 8 {
+	for i := range viewers {
 		coming.Go(func() {
-			for j := range 40 {
+			for j := 0; more(j); j++ {
 				p := s.connect("?session="+strconv.Itoa(i), "Accept-Encoding: gzip")
 				p.want("hello", 0)
 				if j%3 > 0 {
 					p.next()
 				}
+				linger()
 				if j%7 == 0 {
 					s.hub.End(strconv.Itoa(i), "signed_out")
 					s.forget(strconv.Itoa(i))
+				}
+				if j%2 == 0 { // reset; and the port is free again at once
+					_ = p.conn.(*net.TCPConn).SetLinger(0)
 				}
 				_ = p.conn.Close()
 			}

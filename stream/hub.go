@@ -4,7 +4,9 @@ import (
 	"context"
 	"fmt"
 	"log/slog"
+	"maps"
 	"runtime"
+	"slices"
 	"sync"
 	"time"
 
@@ -121,6 +123,13 @@ func (h *Hub) End(session, reason string) {
 	for _, v := range h.sessions[session] {
 		v.end(reason)
 	}
+}
+
+// Sessions returns the sessions that have streams open, in any order.
+func (h *Hub) Sessions() []string {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	return slices.Collect(maps.Keys(h.sessions))
 }
 
 // admit enters a viewer, or says why not. After an admission the caller owes running.Done.

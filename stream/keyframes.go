@@ -49,11 +49,20 @@ func (t *Topic) pastFor(r *ring) *snapshot {
 	if t.deep.make == nil {
 		return &snapshot{}
 	}
-	if last := t.deep.last.Load(); last != nil && last.id >= r.floor {
+	usable := func() *snapshot {
+		if last := t.deep.last.Load(); last != nil && last.id >= r.floor {
+			return last
+		}
+		return nil
+	}
+	if last := usable(); last != nil {
 		return last
 	}
 	t.mu.Lock()
 	defer t.mu.Unlock()
+	if last := usable(); last != nil { // it was made just now
+		return last
+	}
 	if !t.deep.building {
 		t.deep.building = true
 		t.hub.running.Go(func() { t.build(&t.deep) })

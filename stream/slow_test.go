@@ -4,8 +4,11 @@ import (
 	"errors"
 	"fmt"
 	"net"
+	"runtime"
 	"strconv"
 	"strings"
+	"sync"
+	"sync/atomic"
 	"testing"
 	"time"
 
@@ -101,6 +104,75 @@ func slowViewer(t *testing.T, opts ...option) {
 
 func TestSlowViewer(t *testing.T)    { slowViewer(t) }
 func TestSlowViewerTLS(t *testing.T) { slowViewer(t, withTLS(certificate(t))) }
+
+// One of a thousand viewers stops reading: the others get each tick and are never conflated, and what the hub holds for
+// the slow one does not grow.
+func TestOneOfAThousandStopsReading(t *testing.T) {
+	const viewers, last, lead = 999, 150, 8
+	s := open(t)
+	s.pad = strings.Repeat("x", 1000)
+	s.setState(1, 0)
+	slow := s.request(s.dialNarrow(), "")
+	slow.want("hello", 0)
+	slow.want("snapshot", 1)
+	var reached [viewers]atomic.Int64
+	var reading sync.WaitGroup
+	for i := range reached {
+		p := s.connect("?user=" + strconv.Itoa(i))
+		p.want("hello", 0)
+		p.want("snapshot", 1)
+		reading.Go(func() {
+			for id := int64(2); id <= last; id++ {
+				e, err := p.read()
+				if want := strconv.FormatInt(id, 10); err != nil || e.name != "tick" || e.id != want {
+					t.Errorf("viewer %d got %.60v and error %v, want tick %s", i, e, err, want)
+					reached[i].Store(last) // or the others would be waited for in vain
+					return
+				}
+				reached[i].Store(id)
+			}
+		})
+	}
+	all := func(id int64) func() bool {
+		return func() bool {
+			for i := range reached {
+				if reached[i].Load() < id {
+					return false
+				}
+			}
+			return true
+		}
+	}
+	heap := heapBytes()
+	for id := int64(2); id <= last; id++ {
+		s.mu.Lock()
+		s.since = max(0, id-5)
+		s.mu.Unlock()
+		s.publish(id)
+		eventually(t, "all others keep up", all(id-lead))
+	}
+	reading.Wait()
+	if n := testutil.ToFloat64(s.hub.metrics.conflated); n != 0 {
+		t.Errorf("conflated_total is %v before the slow viewer reads on", n)
+	}
+	// What a viewer is behind by is in the topic's memory once for all, and that is bounded.
+	if grown := heapBytes() - heap; grown > 8<<20 {
+		t.Errorf("the heap grew by %d KiB", grown>>10)
+	}
+	if n := slow.pages(last); n == 0 {
+		t.Error("the viewer that did not read was not conflated")
+	}
+	if n := testutil.ToFloat64(s.hub.metrics.conflated); n != 1 {
+		t.Errorf("conflated_total is %v, want 1: the slow viewer's", n)
+	}
+}
+
+func heapBytes() int64 {
+	var m runtime.MemStats
+	runtime.GC()
+	runtime.ReadMemStats(&m)
+	return int64(m.HeapAlloc)
+}
 
 // A viewer that takes nothing is given up, by the hub or by the kernel.
 func stalledViewer(t *testing.T, opts ...option) {

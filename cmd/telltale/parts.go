@@ -18,6 +18,7 @@ import (
 	"telltale/dashboard/store"
 	"telltale/ingest"
 	"telltale/ingest/self"
+	"telltale/ingest/wire"
 	"telltale/stream"
 	"telltale/web"
 )
@@ -147,7 +148,9 @@ func (h *hub) openDashboard(context.Context) error {
 	if err != nil {
 		return err
 	}
-	if h.streams, err = stream.Open(stream.DefaultConfig(), h.metrics, h.log); err != nil {
+	viewers := stream.DefaultConfig()
+	viewers.MaxViewers, viewers.MaxViewersPerUser = h.config.MaxViewers, h.config.MaxPerUser
+	if h.streams, err = stream.Open(viewers, h.metrics, h.log); err != nil {
 		return err
 	}
 	h.app, err = dashboard.New(dashboard.Config{
@@ -155,6 +158,7 @@ func (h *hub) openDashboard(context.Context) error {
 	}, dashboard.Parts{
 		Store: h.store, Live: h.live, Streams: h.streams, History: past{h.reader}, Catalogue: analysts, Analysts: analysts, Agents: h.agentsAtTheDoor,
 		Page: web.Files(), BuildID: web.BuildID(), Metrics: h.metrics, Checks: h.checks(), Register: h.door.Register,
+		NotifyAgents: func(level, text string) { h.door.Broadcast(wire.Notice{Level: level, Text: text}) },
 	}, h.log)
 	return err
 }

@@ -352,6 +352,8 @@ func TestWrongConfigurationIsRefusedByName(t *testing.T) {
 		{"listen: [", "", "configuration file"},
 		{"", "--listen=0.0.0.0:0", "--insecure"},
 		{"", "--max-unstored=1", "--max-unstored"},
+		{"", "--max-viewers=0", "--max-viewers"},
+		{"max-viewers-per-user: -1", "", "--max-viewers-per-user"},
 		{"", "--tls-cert=" + file, "--tls-key"},
 		{"", "--engine=/nowhere/to/be/found", "/nowhere/to/be/found"},
 	} {

@@ -29,6 +29,8 @@ type serveCommand struct {
 	Retention1m       time.Duration `help:"How long sums of 1 m are kept, at least; whole weeks are dropped." name:"retention-1m" env:"TELLTALE_RETENTION_1M" default:"2160h"`
 	Retention1h       time.Duration `help:"How long sums of 1 h are kept, at least; whole months are dropped." name:"retention-1h" env:"TELLTALE_RETENTION_1H" default:"17520h"`
 	MinFree           int64         `help:"With less room on ClickHouse's disk, in bytes, nothing more is stored; dashboards stay live." default:"1073741824" placeholder:"BYTES"`
+	MaxViewers        int           `help:"Most event streams open at once; who comes next is asked to come back later." default:"16000"`
+	MaxPerUser        int           `help:"The same for the streams of one user." default:"1000" name:"max-viewers-per-user"`
 	StopTimeout       time.Duration `help:"How long an orderly stop may take." default:"20s"`
 	LogLevel          string        `help:"debug, info, warn or error." enum:"debug,info,warn,error" default:"info"`
 	LogFormat         string        `help:"text or json." enum:"text,json" default:"text"`
@@ -48,6 +50,9 @@ func (c *serveCommand) Validate() error {
 	if c.Retention10s < c.RetentionRaw || c.Retention1m < c.Retention10s || c.Retention1h < c.Retention1m {
 		return fmt.Errorf("--retention-raw=%v --retention-10s=%v --retention-1m=%v --retention-1h=%v: each is summed up from the one before, so give at least as much",
 			c.RetentionRaw, c.Retention10s, c.Retention1m, c.Retention1h)
+	}
+	if c.MaxViewers < 1 || c.MaxPerUser < 1 {
+		return fmt.Errorf("--max-viewers=%d and --max-viewers-per-user=%d: give at least 1", c.MaxViewers, c.MaxPerUser)
 	}
 	if c.MinFree < 0 {
 		return fmt.Errorf("--min-free=%d: give 0 or more bytes", c.MinFree)

@@ -156,6 +156,13 @@ func (s *Sessions) Get(ctx context.Context, cookie string) (Session, error) {
 	return session, err
 }
 
+// Use counts as use of a session, by its key. Its failure only lets the session end earlier, and is logged.
+func (s *Sessions) Use(ctx context.Context, key string) {
+	if _, err := s.session(key); err == nil {
+		s.touch(ctx, key)
+	}
+}
+
 func (s *Sessions) session(key string) (Session, error) {
 	e, ok := s.cache.get(key)
 	if !ok {

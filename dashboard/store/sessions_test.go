@@ -67,6 +67,19 @@ func TestSessionLifetime(t *testing.T) {
 	wantEnd(t, s.session.Context(), Expired)
 }
 
+// A screen on a wall makes no requests: its open stream is used in their place.
+func TestSessionIsUsedByItsKey(t *testing.T) {
+	s := signIn(t)
+	for range 13 {
+		s.clock.advance(12*time.Hour - time.Second)
+		s.Sessions.Use(t.Context(), s.session.Key)
+	}
+	s.wantGet(t, nil)
+	s.clock.advance(13 * time.Hour) // 7 days are over
+	s.Sessions.Use(t.Context(), s.session.Key)
+	wantEnd(t, s.session.Context(), Expired)
+}
+
 func TestSessionUseIsWrittenOnceAMinute(t *testing.T) {
 	s := signIn(t)
 	revision := func() uint64 {
