@@ -23,8 +23,8 @@ type Config struct {
 	// MaxAge is the longest life of a stream; the shortest is 80 % of it. The viewer comes
 	// back with its last id and misses nothing.
 	MaxAge time.Duration
-	// Stall is how long a viewer may take for one frame, and its network to acknowledge
-	// anything, before it is given up.
+	// Stall is how long a viewer may take nothing of a frame begun, or on TLS take for all of it,
+	// and its network acknowledge nothing, before it is given up.
 	Stall time.Duration
 
 	// Retry is the shortest pause a viewer is told to make before it reconnects.

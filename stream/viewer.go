@@ -47,7 +47,7 @@ type viewer struct {
 	needsKey  bool   // waits for a snapshot, and takes no tick before it
 	gapReason string // why it would miss something
 
-	began   time.Time     // when rest was begun
+	began   time.Time     // when rest was begun, or the viewer took some of it last
 	sent    time.Time     // when something was last begun
 	silence time.Duration // how long to leave it without a byte
 	endsAt  time.Time

@@ -130,6 +130,9 @@ func (w *writer) push(v *viewer) {
 			return
 		}
 		if len(v.rest) > 0 {
+			if n > 0 { // a large snapshot takes a thin line a while
+				v.began = w.now
+			}
 			v.late = true
 			return
 		}
