@@ -14,7 +14,7 @@ import (
 )
 
 // topic is a set of queries that is watched, and the stream on which its ticks go out. Its methods
-// are for one goroutine, but for keyframe and past.
+// are for one goroutine, but for keyframe and everything.
 type topic struct {
 	queries  map[string]aggregate.Query
 	names    []string // of the queries, sorted
@@ -43,7 +43,7 @@ func (ts *topics) open(now time.Time, d definition) (*topic, error) {
 	ts.memory.begin(now)
 	t.recall = newRecall(t, now)
 	t.unsure.Store(new(t.recall.unsure()))
-	t.stream = ts.hub.NewTopic(t.keyframe, t.past)
+	t.stream = ts.hub.NewTopic(t.keyframe, t.everything)
 	t.recall.begin(now)
 	// From here on ticks follow each other: whoever has this window gets them without a snapshot.
 	return t, t.stream.Publish(t.last, nil)
@@ -110,8 +110,8 @@ func (t *topic) keyframe(ctx context.Context) stream.Keyframe {
 	return t.frame(t.watch.Snapshot())
 }
 
-// past is the same with all that viewers look at, from any goroutine.
-func (t *topic) past(ctx context.Context) stream.Keyframe {
+// everything is the same with all that viewers look at, from any goroutine.
+func (t *topic) everything(ctx context.Context) stream.Keyframe {
 	s := t.watch.Snapshot()
 	answer, err := t.memory.ask(ctx, t.queries, span{s.End - t.rangeMS, s.End}, s.Step)
 	if err != nil {
