@@ -84,6 +84,7 @@ func TestChurn(t *testing.T) {
 // Each stays until linger returns.
 func churn(t *testing.T, viewers int, every time.Duration, more func(visits int) bool, linger func()) {
 	s := open(t, withConfig(func(c *Config) { c.MaxViewersPerUser = 2 * viewers }))
+	s.transient = true
 	s.setState(1, 0)
 	first := s.connect("") // after it the server has all goroutines that it keeps
 	first.want("hello", 0)
