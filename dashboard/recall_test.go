@@ -165,6 +165,7 @@ func TestLongAbsenceIsOneSnapshot(t *testing.T) {
 		s.tick()
 	}
 	eventually(t, "history was asked", func() bool { return !s.recalling() })
+	s.topics.comparer.running.Wait() // which asks beside it
 	end := s.now().Truncate(time.Second).UnixMilli()
 	asked := r.asked.Load()
 	var all []*viewer
