@@ -129,9 +129,8 @@ func (p *tierPast) finish(ctx context.Context, f *filler) error {
 		if p.recorded[i] {
 			continue
 		}
-		left := f.backlogWindows(i)
-		if left > 0 {
-			p.progress(f, i, left)
+		if left, ended := f.backlogWindows(i); left > 0 {
+			p.progress(f, i, ended)
 			continue
 		}
 		rows := []checkpoint{{tiers[i].table, allHubs, 1}}
@@ -146,21 +145,25 @@ func (p *tierPast) finish(ctx context.Context, f *filler) error {
 	return nil
 }
 
-func (p *tierPast) progress(f *filler, i int, left int64) {
-	if time.Since(p.logged) > time.Minute {
+func (p *tierPast) progress(f *filler, i int, ended int64) {
+	if ended > 0 && time.Since(p.logged) > time.Minute {
 		p.logged = time.Now()
-		f.w.log.Info("still summing up what earlier runs stored", "tier", tiers[i].table, "windows_left", left)
+		f.w.log.Info("still summing up what earlier runs stored", "tier", tiers[i].table, "windows_left", ended)
 	}
 }
 
-// backlogWindows is how many windows of the backlog have yet to be recomputed.
-func (f *filler) backlogWindows(i int) int64 {
+// backlogWindows is how many windows of the backlog have yet to be recomputed, and how many of them have ended.
+func (f *filler) backlogWindows(i int) (left, ended int64) {
 	f.mu.Lock()
 	defer f.mu.Unlock()
 	l := &f.ledgers[i]
-	left := l.backlog.total() / l.step
-	if l.repairing != nil {
-		left += (l.repairing.part.To - l.repairing.part.From) / l.step
+	for _, r := range l.backlog {
+		left += (r.To - r.From) / l.step
+		ended += max(0, min(r.To, l.through)-r.From) / l.step
 	}
-	return left
+	if l.repairing != nil {
+		taken := (l.repairing.part.To - l.repairing.part.From) / l.step
+		left, ended = left+taken, ended+taken
+	}
+	return left, ended
 }

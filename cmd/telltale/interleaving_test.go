@@ -37,6 +37,8 @@ func interleave(t *testing.T, agents, rounds, steps int) {
 			living.Go(func() {
 				a.live(steps)
 				errs[i] = a.finish()
+				a.misbehave() // now that there is something stored, whatever came before
+				errs[i] = errors.Join(errs[i], a.wrong)
 			})
 		}
 		trouble(in, rand.New(rand.NewPCG(uint64(round), 4)), round%2 == 1)

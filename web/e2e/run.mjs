@@ -261,7 +261,7 @@ try {
   await step("the agent is killed and comes back: its page names what is lost", async () => {
     await agent.end("SIGKILL");
     // Slow enough that catching up, below, can be watched.
-    agent = startAgent({ port, state: join(directory, "agent"), args: ["--backlog-rate", "3"] });
+    agent = startAgent({ port, state: join(directory, "agent"), args: ["--backlog-rate", "1"] });
     await gapIsShown(forms, host, screenshots);
   });
 
