@@ -179,9 +179,9 @@ func (d *striker) checkConduct(all []*delivery) {
 }
 
 // declaresStop says whether a gap is for a death. One gap may be for two, where the second hit the agent before
-// it had begun.
+// it had begun, and an agent that had hardly begun at all knows of nothing to declare.
 func declaresStop(d *delivery, dead death) bool {
-	return slices.ContainsFunc(d.gaps, func(g declared) bool { return g.reason == "unclean_stop" && g.around(dead) })
+	return dead.from.UnixMilli() < d.began+1000 || slices.ContainsFunc(d.gaps, func(g declared) bool { return g.reason == "unclean_stop" && g.around(dead) })
 }
 
 // around says whether the gap begins before a death, or a moment after it was decided on, and ends after it.

@@ -82,7 +82,8 @@ func clockOf(ms int64) string { return time.UnixMilli(ms).UTC().Format("15:04:05
 // delivery is what became of an agent's ticks.
 type delivery struct {
 	agent       string
-	ticks, lost int // of the lost, none is stored, and a gap declares each
+	began       int64 // when the first tick was produced, ms
+	ticks, lost int   // of the lost, none is stored, and a gap declares each
 	gaps        []declared
 	differences []string
 }
@@ -116,6 +117,9 @@ func checkDelivery(ctx context.Context, history driver.Conn, agents []*member, l
 	all := make([]*delivery, len(agents))
 	for i, id := range ids {
 		d := &delivery{agent: id, gaps: gaps[id]}
+		if len(records[i]) > 0 {
+			d.began = records[i][0]
+		}
 		all[i] = d
 		for tick, ts := range records[i] {
 			if ts <= until {
