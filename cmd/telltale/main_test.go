@@ -16,5 +16,5 @@ func TestMain(m *testing.M) {
 		}
 		return
 	}
-	enginetest.Main(m)
+	enginetest.Main(m, removePrograms)
 }

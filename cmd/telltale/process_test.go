@@ -33,11 +33,9 @@ const testToken = "a-token-for-the-tests-of-processes"
 
 func install(t *testing.T) *installation {
 	t.Helper()
-	bin := t.TempDir()
-	build := exec.Command("go", "build", "-o", bin, "telltale/cmd/telltale", "telltale/cmd/telltale-agent")
-	build.Env = append(os.Environ(), "CGO_ENABLED=0")
-	if out, err := build.CombinedOutput(); err != nil {
-		t.Fatalf("go build: %v\n%s", err, out)
+	bin, err := programs()
+	if err != nil {
+		t.Fatal(err)
 	}
 	free, err := net.Listen("tcp", "127.0.0.1:0")
 	if err != nil {
@@ -46,6 +44,26 @@ func install(t *testing.T) *installation {
 	defer func() { _ = free.Close() }()
 	return &installation{t: t, bin: bin, data: t.TempDir(), listen: free.Addr().String()}
 }
+
+// programs builds both programs for the first test that asks, and returns their folder. removePrograms is for the end.
+var programs = sync.OnceValues(func() (string, error) {
+	bin, err := os.MkdirTemp("", "telltale-bin-")
+	if err != nil {
+		return "", err
+	}
+	programsFolder = bin
+	build := exec.Command("go", "build", "-o", bin, "telltale/cmd/telltale", "telltale/cmd/telltale-agent")
+	build.Env = append(os.Environ(), "CGO_ENABLED=0")
+	if out, err := build.CombinedOutput(); err != nil {
+		return bin, fmt.Errorf("go build: %w\n%s", err, out)
+	}
+	return bin, nil
+})
+
+// programsFolder is set by programs.
+var programsFolder string
+
+func removePrograms() error { return os.RemoveAll(programsFolder) }
 
 // process is a running program whose output is kept.
 type process struct {
