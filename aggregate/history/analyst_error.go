@@ -9,17 +9,16 @@ import (
 	"strings"
 )
 
-// Codes of an SQLError.
+// Codes of an SQLError, beside CodeBusy.
 const (
 	CodeBadSQL    = "bad_sql"   // ClickHouse does not understand it, or cannot compute it
 	CodeForbidden = "forbidden" // analysts may only read, and only the views
 	CodeSQLLimit  = "sql_limit" // it costs more than an analyst may spend
-	CodeSQLBusy   = CodeBusy    // too many run at once
 )
 
 // SQLError is ClickHouse's refusal of a statement.
 type SQLError struct {
-	Code      string // one of the constants above
+	Code      string // one of these, or CodeBusy
 	Message   string // ClickHouse's own words, and the remedy where we know one
 	Exception int    // ClickHouse's code
 }
@@ -32,7 +31,7 @@ var sqlRemedies = map[int]struct{ code, remedy string }{
 	159: {CodeSQLLimit, "ask for a shorter range or a coarser tier, or add SETTINGS max_execution_time = 60"},
 	160: {CodeSQLLimit, "ask for a shorter range or a coarser tier"},
 	164: {CodeForbidden, "analysts read; they do not write"},
-	202: {CodeSQLBusy, "run it again when others have ended"},
+	202: {CodeBusy, "run it again when others have ended"},
 	241: {CodeSQLLimit, "group by less, or ask for a shorter range or a coarser tier"},
 	307: {CodeSQLLimit, "ask for a shorter range or fewer columns"},
 	396: {CodeSQLLimit, "add a LIMIT, group the rows, or add SETTINGS max_result_rows = 10000000"},
