@@ -146,7 +146,7 @@ func perform(t *testing.T, l *listener) {
 	}
 }
 
-// The clients of others, each directly and through Caddy, some through the other proxies too, with compression and without.
+// The clients of others, each directly and through Caddy, some through the other proxies too, the browser also by HTTP/3, with compression and without.
 func TestClients(t *testing.T) {
 	var stages sync.Map // by key
 	s := open(t, func(_ *Config, app *fiber.App, _ *site) {
@@ -162,11 +162,16 @@ func TestClients(t *testing.T) {
 	})
 	direct := edge{name: "direct", base: "http://" + s.addr}
 	caddy, nginx, haproxy := throughCaddy(t, s.addr), throughNginx(t, s.addr), throughHAProxy(t, s.addr)
+	quic := throughCaddy(t, s.addr)
+	quic.name, quic.quic = "caddy-http3", true
 	listeners, n := map[string][]*listener{}, 0
 	for _, c := range programs {
 		edges := []edge{direct, caddy}
 		if c.name == "curl" || c.name == "chromium" {
 			edges = append(edges, nginx, haproxy)
+		}
+		if c.name == "chromium" {
+			edges = append(edges, quic)
 		}
 		for _, e := range edges {
 			for _, gzip := range []bool{false, true} {

@@ -3,8 +3,10 @@ package stream
 import (
 	"bytes"
 	"context"
+	"crypto/sha256"
 	"crypto/tls"
 	"crypto/x509"
+	"encoding/base64"
 	"encoding/pem"
 	"fmt"
 	"net"
@@ -28,6 +30,7 @@ type edge struct {
 	base string         // scheme, host and port
 	cas  string         // file with the certificate to trust
 	pool *x509.CertPool // the same
+	quic bool           // a client that can is to use HTTP/3, and nothing else
 }
 
 // proxy is a proxy that runs.
@@ -170,6 +173,18 @@ func ready(t *testing.T, e edge) edge {
 
 func (e edge) transport() *http.Transport {
 	return &http.Transport{ForceAttemptHTTP2: true, TLSClientConfig: &tls.Config{RootCAs: e.pool}}
+}
+
+// keyHash is the SHA-256 of the public key of the edge's certificate, as Chromium wants to be told it.
+func (e edge) keyHash(t *testing.T) string {
+	t.Helper()
+	conn, err := tls.Dial("tcp", strings.TrimPrefix(e.base, "https://"), &tls.Config{RootCAs: e.pool})
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer func() { _ = conn.Close() }()
+	hash := sha256.Sum256(conn.ConnectionState().PeerCertificates[0].RawSubjectPublicKeyInfo)
+	return base64.StdEncoding.EncodeToString(hash[:])
 }
 
 // A browser has one HTTP/2 connection to the edge, whatever number of tabs: fifty streams on it are served side by

@@ -5,6 +5,7 @@ import (
 	"bytes"
 	"context"
 	"encoding/json"
+	"fmt"
 	"io"
 	"net/http"
 	"os/exec"
@@ -179,16 +180,17 @@ func startCurl(t *testing.T, listeners []*listener) {
 	})
 }
 
-// chromiumPage listens with the browser's own EventSource, and hands what it hears to the server. As the first page
-// it holds one frame for each way.
+// chromiumPage listens with the browser's own EventSource, and hands what it hears to the server, with the protocol that
+// brought the page. As the first page it holds one frame for each way.
 const chromiumPage = `<!doctype html><title>listening</title><script type="module">
 const params = new URLSearchParams(location.search);
+const protocol = performance.getEntriesByType("navigation")[0].nextHopProtocol;
 for (const frame of params.getAll("frame")) document.body.append(Object.assign(document.createElement("iframe"), { src: frame }));
 for (const key of params.getAll("key")) {
   const source = new EventSource("/play?key=" + key);
   let sent = Promise.resolve();
   for (const name of ["hello", "snapshot", "tick", "gap", "notice", "bye"]) source.addEventListener(name, (e) => {
-    const body = JSON.stringify({ key, name, id: e.lastEventId, data: e.data });
+    const body = JSON.stringify({ key, protocol, name, id: e.lastEventId, data: e.data });
     sent = sent.then(() => fetch("/heard", { method: "POST", body }));
   });
 }
@@ -197,19 +199,28 @@ for (const key of params.getAll("key")) {
 var chromiumListeners sync.Map // by key
 
 func chromiumHeard(c *fiber.Ctx) error {
-	var e struct{ Key, Name, ID, Data string }
+	var e struct{ Key, Protocol, Name, ID, Data string }
 	if err := json.Unmarshal(c.Body(), &e); err != nil {
 		return err
 	}
 	if l, ok := chromiumListeners.Load(e.Key); ok {
-		l.(*listener).hear(e.Name, e.ID, e.Data)
+		l := l.(*listener)
+		if l.edge.quic && e.Protocol != "h3" {
+			return fmt.Errorf("%s came by %s, not by HTTP/3", e.Name, e.Protocol)
+		}
+		l.hear(e.Name, e.ID, e.Data)
 	}
 	return nil
 }
 
 func startChromium(t *testing.T, listeners []*listener) {
 	frames := map[string][]string{}
+	var quic, hashes []string
 	for _, l := range listeners {
+		if l.edge.quic {
+			quic = append(quic, strings.TrimPrefix(l.edge.base, "https://"))
+			hashes = append(hashes, l.edge.keyHash(t))
+		}
 		chromiumListeners.Store(l.key, l)
 		frames[l.edge.base] = append(frames[l.edge.base], "key="+l.key)
 	}
@@ -229,6 +240,8 @@ func startChromium(t *testing.T, listeners []*listener) {
 	}
 	cmd := exec.CommandContext(t.Context(), path, "--headless=new", "--no-sandbox", "--disable-gpu", "--disable-background-networking",
 		"--disable-component-update", "--disable-sync", "--no-first-run", "--ignore-certificate-errors", "--remote-debugging-port=0",
+		"--origin-to-force-quic-on="+strings.Join(quic, ","), "--host-resolver-rules=MAP localhost 127.0.0.1",
+		"--ignore-certificate-errors-spki-list="+strings.Join(hashes, ","), // by HTTP/3 the flag for all certificates does not hold
 		"--user-data-dir="+t.TempDir(), listeners[0].edge.base+"/chromium?"+strings.Join(query, "&"))
 	pipe(t, cmd, func(out io.Reader) { _, _ = io.Copy(io.Discard, out) })
 }
