@@ -23,14 +23,16 @@ import (
 // the hub's. They report when each frame reached each of them, relative to the time in it.
 const viewersEnv = "TELLTALE_STREAM_BENCH_VIEWERS"
 
-// BenchmarkPublish sends ticks of 1 KB as they are, and the points of a whole screen, 20 KB, compressed. Per delivered event:
-// server CPU, user and kernel, and bytes on the wire; resident bytes are per viewer, beyond what the process had before they came.
+// BenchmarkPublish sends ticks of 1 KB as they are, also while one more viewer takes nothing, and the points of a whole screen,
+// 20 KB, compressed. Per delivered event: server CPU, user and kernel, and bytes on the wire; resident bytes are per viewer, beyond
+// what the process had before they came.
 func BenchmarkPublish(b *testing.B) {
 	padding := `"` + strings.Repeat("x", 980) + `"`
 	for _, n := range []int{1000, 5000} {
-		b.Run(strconv.Itoa(n), func(b *testing.B) { benchPublish(b, n, "identity", padding, 250*time.Millisecond) })
+		b.Run(strconv.Itoa(n), func(b *testing.B) { benchPublish(b, n, "identity", false, padding, 250*time.Millisecond) })
 	}
-	b.Run("screen/5000", func(b *testing.B) { benchPublish(b, 5000, "gzip", "["+string(points(20<<10))+"null]", 2*time.Second) })
+	b.Run("stalled/1000", func(b *testing.B) { benchPublish(b, 1000, "identity", true, padding, 250*time.Millisecond) })
+	b.Run("screen/5000", func(b *testing.B) { benchPublish(b, 5000, "gzip", false, "["+string(points(20<<10))+"null]", 2*time.Second) })
 }
 
 // points is JSON as a snapshot has it, of at least size bytes: a minute of windows after another.
@@ -43,8 +45,15 @@ func points(size int) []byte {
 }
 
 // benchPublish sends b.N ticks with a content, pause apart, to viewers who accept the encoding.
-func benchPublish(b *testing.B, viewers int, encoding, content string, pause time.Duration) {
-	s := open(b, withConfig(func(c *Config) { c.MaxViewersPerUser = viewers }))
+func benchPublish(b *testing.B, viewers int, encoding string, stalled bool, content string, pause time.Duration) {
+	s := open(b, withConfig(func(c *Config) { c.MaxViewersPerUser = viewers + 1 }))
+	s.setState(1, 0)
+	if stalled {
+		conn := s.dialNarrow()
+		defer func() { _ = conn.Close() }()
+		_, _ = io.WriteString(conn, "GET /stream HTTP/1.1\r\nHost: hub\r\n\r\n")
+		eventually(b, "the slow viewer is in", func() bool { return s.open() == 1 })
+	}
 	leave := s.join(b, viewers, encoding)
 	used := cpu(b)
 	n := 0
@@ -73,6 +82,7 @@ func BenchmarkIdle(b *testing.B) {
 	for _, viewers := range []int{5000, 15000} {
 		b.Run(strconv.Itoa(viewers), func(b *testing.B) {
 			s := open(b, withConfig(func(c *Config) { c.MaxViewersPerUser = viewers }))
+			s.setState(1, 0)
 			minute := func() time.Duration {
 				used := cpu(b)
 				time.Sleep(time.Minute)
@@ -96,7 +106,6 @@ func BenchmarkIdle(b *testing.B) {
 // join lets viewers in from another process; leave ends them and tells how many ticks and bytes reached them, and the
 // latency of ticks in ms.
 func (s *site) join(b *testing.B, viewers int, encoding string) (leave func() (received, bytes, p50, p99 float64)) {
-	s.setState(1, 0)
 	runtime.GC()
 	before := resident(b)
 	cmd := exec.Command(os.Args[0], "-test.run=^TestBenchViewers$", "-test.v")
@@ -110,10 +119,11 @@ func (s *site) join(b *testing.B, viewers int, encoding string) (leave func() (r
 	if err != nil {
 		b.Fatal(err)
 	}
+	inside := s.open()
 	if err := cmd.Start(); err != nil {
 		b.Fatal(err)
 	}
-	eventually(b, "all viewers are in", func() bool { return s.open() == viewers })
+	eventually(b, "all viewers are in", func() bool { return s.open() == inside+viewers })
 	time.Sleep(time.Second)
 	runtime.GC()
 	perViewer := float64(resident(b)-before) / float64(viewers)
@@ -123,7 +133,9 @@ func (s *site) join(b *testing.B, viewers int, encoding string) (leave func() (r
 		if err != nil {
 			b.Fatal(err)
 		}
-		_ = cmd.Wait()
+		if err := cmd.Wait(); err != nil {
+			b.Fatalf("%v, and said: %s", err, report)
+		}
 		b.ReportMetric(perViewer, "resident-B/viewer")
 		for line := range strings.Lines(string(report)) {
 			if rest, ok := strings.CutPrefix(line, "received "); ok {

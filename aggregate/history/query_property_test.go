@@ -5,6 +5,7 @@ import (
 	"math"
 	"math/rand/v2"
 	"slices"
+	"sync/atomic"
 	"testing"
 
 	"github.com/prometheus/client_golang/prometheus"
@@ -33,10 +34,14 @@ func checkCases(t *testing.T, cases int) {
 	}
 	var group errgroup.Group
 	group.SetLimit(maxReads)
+	var checked atomic.Int64
 	for _, w := range worlds {
 		group.Go(func() error {
 			if err := w.check(t, reader); err != nil {
 				t.Errorf("world %d: %v", w.seed, err)
+			}
+			if n := checked.Add(casesPerWorld); n%500 == 0 {
+				t.Logf("%d of %d cases checked", n, cases)
 			}
 			return nil
 		})
