@@ -47,7 +47,7 @@ func NewReader(o *clickhouse.Options, config ReaderConfig, reg prometheus.Regist
 
 func readerOptions(o *clickhouse.Options) *clickhouse.Options {
 	own := *o
-	own.Compression = &clickhouse.Compression{Method: clickhouse.CompressionLZ4}
+	own.Compression = compressionTo(o.Addr)
 	own.DialTimeout = 5 * time.Second
 	own.MaxOpenConns = maxReads
 	own.MaxIdleConns = maxReads

@@ -49,7 +49,7 @@ func (s *sorter) sort(dst, src *rows) {
 		s.keys[i] = sortKey{id, uint32(i)}
 	}
 	s.radix()
-	s.byTimeWithinSeries(src.ts)
+	s.withinPrefix(src.ts)
 	for _, k := range s.keys {
 		dst.append(k.series, src.ts[k.row], src.value[k.row], src.n[k.row])
 	}
@@ -58,12 +58,15 @@ func (s *sorter) sort(dst, src *rows) {
 const (
 	radixBits    = 11
 	radixBuckets = 1 << radixBits
+	// Three digits tell nearly all series of a block apart.
+	prefixShift = 64 - 3*radixBits
 )
 
+// radix sorts by the upper bits of the series.
 func (s *sorter) radix() {
 	s.spare = slices.Grow(s.spare[:0], len(s.keys))[:len(s.keys)]
 	var offsets [radixBuckets]uint32
-	for shift := 0; shift < 64; shift += radixBits {
+	for shift := prefixShift; shift < 64; shift += radixBits {
 		clear(offsets[:])
 		for i := range s.keys {
 			offsets[s.keys[i].series>>shift&(radixBuckets-1)]++
@@ -82,18 +85,20 @@ func (s *sorter) radix() {
 	}
 }
 
-// byTimeWithinSeries sorts the runs of equal series that are not in order yet; nearly all are.
-func (s *sorter) byTimeWithinSeries(ts []int64) {
-	byTime := func(a, b sortKey) int { return cmp.Compare(ts[a.row], ts[b.row]) }
+// withinPrefix sorts the runs of equal upper bits that are not in order yet; nearly all are.
+func (s *sorter) withinPrefix(ts []int64) {
+	compare := func(a, b sortKey) int {
+		return cmp.Or(cmp.Compare(a.series, b.series), cmp.Compare(ts[a.row], ts[b.row]))
+	}
 	for start := 0; start < len(s.keys); {
 		end := start + 1
 		inOrder := true
-		for end < len(s.keys) && s.keys[end].series == s.keys[start].series {
-			inOrder = inOrder && ts[s.keys[end-1].row] <= ts[s.keys[end].row]
+		for end < len(s.keys) && s.keys[end].series>>prefixShift == s.keys[start].series>>prefixShift {
+			inOrder = inOrder && compare(s.keys[end-1], s.keys[end]) <= 0
 			end++
 		}
 		if !inOrder {
-			slices.SortStableFunc(s.keys[start:end], byTime)
+			slices.SortStableFunc(s.keys[start:end], compare)
 		}
 		start = end
 	}

@@ -18,8 +18,8 @@ func TestSortOrdersBySeriesThenTimeAndKeepsTies(t *testing.T) {
 		var src rows
 		var want []row
 		for i := range size {
-			// Few distinct ids and times, so that there are ties; ids over the whole range.
-			r := row{random.Uint64N(7) * 0x2545F4914F6CDD1D, random.Int64N(4), float64(i), uint32(i)}
+			// Few distinct ids and times, so that there are ties; ids over the whole range, some alike in their upper bits.
+			r := row{random.Uint64N(7)*0x2545F4914F6CDD1D + random.Uint64N(3), random.Int64N(4), float64(i), uint32(i)}
 			want = append(want, r)
 			src.append(r.series, r.ts, r.value, r.n)
 		}

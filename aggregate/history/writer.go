@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"log/slog"
 	"math/rand/v2"
+	"net"
 	"sync"
 	"time"
 
@@ -171,7 +172,7 @@ func NewWriter(o *clickhouse.Options, server Server, definitions Definitions, on
 // writerOptions adds what storing relies on to the options of a connection.
 func writerOptions(o *clickhouse.Options) *clickhouse.Options {
 	own := *o
-	own.Compression = &clickhouse.Compression{Method: clickhouse.CompressionLZ4}
+	own.Compression = compressionTo(o.Addr)
 	own.DialTimeout = 5 * time.Second
 	own.Settings = clickhouse.Settings{
 		"async_insert":       0, // on by default since 26.3, and it acknowledges what it has not stored
@@ -181,6 +182,17 @@ func writerOptions(o *clickhouse.Options) *clickhouse.Options {
 		"poll_interval":   1,
 	}
 	return &own
+}
+
+// compressionTo is none towards this machine itself, where copying costs less than packing and unpacking.
+func compressionTo(addresses []string) *clickhouse.Compression {
+	for _, address := range addresses {
+		host, _, _ := net.SplitHostPort(address)
+		if ip := net.ParseIP(host); host != "localhost" && (ip == nil || !ip.IsLoopback()) {
+			return &clickhouse.Compression{Method: clickhouse.CompressionLZ4}
+		}
+	}
+	return &clickhouse.Compression{Method: clickhouse.CompressionNone}
 }
 
 // Run stores blocks until ctx ends or Close has emptied the queue. It first settles what
