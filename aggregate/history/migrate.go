@@ -25,7 +25,7 @@ var migrationFiles embed.FS
 var ErrNewerSchema = errors.New("the history was made by a newer telltale: use that one or a later one")
 
 // Readable are the views for analysts, and the tables that they must be allowed to read for them.
-var Readable = []string{"samples", "samples_10s", "samples_1m", "samples_1h", "series", "agents", "gaps",
+var Readable = []string{"samples", "samples_10s", "samples_1m", "samples_1h", "series", "agents", "gaps", "events",
 	"raw", "tier_10s", "tier_1m", "tier_1h", "known_series"}
 
 // migration is one numbered file of statements, each of which may be run again without harm:

@@ -19,11 +19,16 @@ func (c Config) kept() []kept {
 	days := func(n int) func(time.Time) time.Time {
 		return func(day time.Time) time.Time { return day.AddDate(0, 0, n) }
 	}
+	months := func(n int) func(time.Time) time.Time {
+		return func(day time.Time) time.Time { return day.AddDate(0, n, 0) }
+	}
 	return []kept{
 		{rawTable, c.Retention, days(1)},
 		{tiers[0].table, c.Retention10s, days(1)},
 		{tiers[1].table, c.Retention1m, days(7)},
-		{tiers[2].table, c.Retention1h, func(day time.Time) time.Time { return day.AddDate(0, 1, 0) }},
+		{tiers[2].table, c.Retention1h, months(1)},
+		// By the month in which an event was recorded, which may be the one before it begins.
+		{eventsTable, c.Retention1h, months(2)},
 	}
 }
 
