@@ -42,6 +42,7 @@ type Parts struct {
 	History   History
 	Catalogue Catalogue
 	Analysts  Analysts
+	Events    Events
 	Agents    func() []DoorAgent // the agents at the door, in any order
 	Page      fs.FS              // the built page: index.html is the application, assets/ never change
 	BuildID   string             // of the page
@@ -64,7 +65,9 @@ type App struct {
 	topics    *topics
 	sessions  *sessionEnds
 	agentList recent[[]KnownAgent]
-	gapList   recent[[]Gap] // of all agents in gapsBack
+	gapList   recent[[]Gap] // of all agents in listedBack
+	eventList recent[[]Event]
+	eventLog  *eventLog
 	page      page
 	now       func() time.Time
 }
@@ -86,6 +89,7 @@ func New(cfg Config, parts Parts, log *slog.Logger) (*App, error) {
 		attempts: store.NewAttempts(parts.Metrics),
 		topics:   newTopics(parts.Live, parts.Streams, parts.History, log),
 		sessions: newSessionEnds(parts.Streams),
+		eventLog: newEventLog(parts.Events),
 		now:      time.Now,
 	}
 	var err error
@@ -101,7 +105,7 @@ func New(cfg Config, parts Parts, log *slog.Logger) (*App, error) {
 	if a.page, err = loadPage(parts.Page); err != nil {
 		return nil, err
 	}
-	for _, c := range a.topics.metrics() {
+	for _, c := range append(a.topics.metrics(), a.eventLog.metrics()...) {
 		if err := parts.Metrics.Register(c); err != nil {
 			return nil, fmt.Errorf("register dashboard metrics: %w", err)
 		}
@@ -154,6 +158,8 @@ func (a *App) routes() {
 	api.Get("/labels/:label", a.requireReader, a.labelValues)
 	api.Get("/cardinality", a.requireReader, a.cardinality)
 	api.Post("/query", requireJSON, a.requireReader, compress.New(compress.Config{Level: compress.LevelBestSpeed}), a.query)
+	api.Post("/events", a.requireRecorder, requireJSON, a.recordEvent)
+	api.Get("/events", a.requireReader, a.events)
 	api.Use(a.requireSession)
 	api.Post("/logout", a.logout)
 	api.Get("/session", a.session)

@@ -83,7 +83,7 @@ func (a *App) labelValues(c *fiber.Ctx) error {
 
 // list answers with a list and whether it is whole.
 func list[T any](c *fiber.Ctx, name string, byDefault int, ask func(ctx context.Context, limit int) ([]T, error)) error {
-	limit, err := parseLimit(c, byDefault)
+	limit, err := parseLimit(c, byDefault, maxListed)
 	if err != nil {
 		return err
 	}
@@ -100,7 +100,7 @@ func list[T any](c *fiber.Ctx, name string, byDefault int, ask func(ctx context.
 
 // cardinality says which metrics and labels there is most of.
 func (a *App) cardinality(c *fiber.Ctx) error {
-	limit, err := parseLimit(c, 20)
+	limit, err := parseLimit(c, 20, maxListed)
 	if err != nil {
 		return err
 	}
@@ -111,11 +111,11 @@ func (a *App) cardinality(c *fiber.Ctx) error {
 	return c.JSON(all)
 }
 
-func parseLimit(c *fiber.Ctx, byDefault int) (int, error) {
+func parseLimit(c *fiber.Ctx, byDefault, most int) (int, error) {
 	text := c.Query("limit", strconv.Itoa(byDefault))
 	limit, err := strconv.Atoi(text)
-	if err != nil || limit < 1 || limit > maxListed {
-		return 0, refuse(http.StatusBadRequest, "bad_limit", fmt.Sprintf("limit=%.20s: give a number from 1 to %d", text, maxListed))
+	if err != nil || limit < 1 || limit > most {
+		return 0, refuse(http.StatusBadRequest, "bad_limit", fmt.Sprintf("limit=%.20s: give a number from 1 to %d", text, most))
 	}
 	return limit, nil
 }

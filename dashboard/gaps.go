@@ -2,11 +2,9 @@ package dashboard
 
 import (
 	"context"
-	"math"
 	"net/http"
 	"slices"
 	"strconv"
-	"time"
 	"unicode/utf8"
 
 	"github.com/gofiber/fiber/v2"
@@ -22,28 +20,17 @@ type gap struct {
 	Declared int64   `json:"declared"`
 }
 
-// gapsBack is how far back gaps are told of where the asker does not say.
-const gapsBack = 24 * time.Hour
-
 // gaps lists what agents declared lost within a range of time, the newest first.
 func (a *App) gaps(c *fiber.Ctx) error {
-	now := a.now()
-	from, err := queryTime(c, "from", now.Add(-gapsBack))
-	if err != nil {
-		return err
-	}
-	to, err := queryTime(c, "to", now)
+	asked, err := askedRange(c, a.now())
 	if err != nil {
 		return err
 	}
 	agent := c.Query("agent")
-	switch {
-	case from.After(to):
-		return refuse(http.StatusBadRequest, "bad_range", "from is after to: give from <= to, in milliseconds since 1970")
-	case len(agent) > maxVariableBytes || !utf8.ValidString(agent):
+	if len(agent) > maxVariableBytes || !utf8.ValidString(agent) {
 		return refuse(http.StatusBadRequest, "bad_variable", "agent takes at most "+strconv.Itoa(maxVariableBytes)+" bytes of UTF-8")
 	}
-	found, err := a.findGaps(c.UserContext(), agent, from, to, c.Query("to") == "" && !from.Before(now.Add(-gapsBack)))
+	found, err := a.findGaps(c.UserContext(), agent, asked)
 	if err != nil {
 		return historyError(err)
 	}
@@ -59,32 +46,19 @@ func (a *App) gaps(c *fiber.Ctx) error {
 
 // findGaps answers what every page asks, of the last day, from memory. Where that has as many gaps as an
 // answer may hold, those of one agent may not all be among them, and history is asked.
-func (a *App) findGaps(ctx context.Context, agent string, from, to time.Time, lately bool) ([]Gap, error) {
-	if lately {
+func (a *App) findGaps(ctx context.Context, agent string, asked timeRange) ([]Gap, error) {
+	if asked.late {
 		all, err := a.gapList.get(ctx, func(ctx context.Context) ([]Gap, error) {
-			return a.History.Gaps(ctx, "", to.Add(-gapsBack), to)
+			return a.History.Gaps(ctx, "", asked.to.Add(-listedBack), asked.to)
 		})
 		if err != nil || len(all) < manyGaps {
 			return slices.DeleteFunc(slices.Clone(all), func(g Gap) bool {
-				return agent != "" && g.Agent != agent || g.To.Before(from)
+				return agent != "" && g.Agent != agent || g.To.Before(asked.from)
 			}), err
 		}
 	}
-	return a.History.Gaps(ctx, agent, from, to)
+	return a.History.Gaps(ctx, agent, asked.from, asked.to)
 }
 
 // manyGaps is fewer than an answer of history holds.
 const manyGaps = 500
-
-// queryTime reads a time of the address in milliseconds.
-func queryTime(c *fiber.Ctx, name string, fallback time.Time) (time.Time, error) {
-	text := c.Query(name)
-	if text == "" {
-		return fallback, nil
-	}
-	ms, err := strconv.ParseInt(text, 10, 64)
-	if err != nil || ms < 0 || ms > math.MaxInt64/int64(time.Millisecond) {
-		return time.Time{}, refuse(http.StatusBadRequest, "bad_range", name+" is no time: give milliseconds since 1970")
-	}
-	return time.UnixMilli(ms), nil
-}

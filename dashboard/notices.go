@@ -45,7 +45,7 @@ func (a *App) notify(c *fiber.Ctx) error {
 		return fmt.Errorf("encode notice: %w", err)
 	}
 	a.log.Info("notice", "user", sessionOf(c).User.Name, "level", n.Level, "text", n.Text)
-	a.topics.notice(data)
+	a.topics.tell("notice", data)
 	a.NotifyAgents(n.Level, n.Text)
 	return c.SendStatus(http.StatusNoContent)
 }

@@ -212,7 +212,7 @@ func TestGaps(t *testing.T) {
 	if string(r.body) != `{"gaps":[]}` {
 		t.Errorf("got %s of the last hour", r.body)
 	}
-	if asked.agent != "" || asked.to.Sub(asked.from) != gapsBack || asked.to.UnixMilli() != s.now().UnixMilli() {
+	if asked.agent != "" || asked.to.Sub(asked.from) != listedBack || asked.to.UnixMilli() != s.now().UnixMilli() {
 		t.Errorf("asked %+v, want a day up to now", asked)
 	}
 	for _, wrong := range []string{"from=2&to=1", "from=yesterday", "to=-1", "to=9223372036854775807"} {

@@ -36,3 +36,10 @@ func (r *recent[T]) get(ctx context.Context, ask func(context.Context) (T, error
 	}
 	return r.value, nil
 }
+
+// forget has whoever comes next ask history, and not be told what was before.
+func (r *recent[T]) forget() {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	r.asked = time.Time{}
+}

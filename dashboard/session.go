@@ -74,7 +74,7 @@ func (a *App) logout(c *fiber.Ctx) error {
 
 func (a *App) session(c *fiber.Ctx) error {
 	s := sessionOf(c)
-	return c.JSON(fiber.Map{"user": s.User.Name, "expires": s.Expires.UnixMilli()})
+	return c.JSON(fiber.Map{"user": s.User.Name, "role": s.User.Role, "expires": s.Expires.UnixMilli()})
 }
 
 // secure says whether the browser speaks TLS, with us or with a proxy in front.

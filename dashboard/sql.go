@@ -148,18 +148,23 @@ func (a *App) requireAnalyst(c *fiber.Ctx) error {
 	if secret, found := strings.CutPrefix(c.Get(fiber.HeaderAuthorization), "Bearer "); found {
 		return a.requireQueryToken(c, secret)
 	}
-	session, err := a.findSession(c)
-	if errors.Is(err, errSignIn) {
-		return refuse(http.StatusUnauthorized, "unauthorized",
-			"sign in first: POST /api/v1/login; or send a query token as 'Authorization: Bearer ...' ('telltale token create --scope query NAME')")
-	}
-	if err != nil {
+	if _, err := a.findAnalyst(c, "run SQL", store.QueryScope); err != nil {
 		return err
 	}
-	if session.User.Role != store.Admin && session.User.Role != store.Analyst {
-		return refuse(http.StatusForbidden, "forbidden", "viewers see dashboards: to run SQL, ask an admin to make you an analyst")
-	}
 	return c.Next()
+}
+
+// findAnalyst returns the session of an admin or an analyst. A program that wants to do the same needs a token of the scope.
+func (a *App) findAnalyst(c *fiber.Ctx, what string, scope store.Scope) (store.Session, error) {
+	session, err := a.findSession(c)
+	if errors.Is(err, errSignIn) {
+		return session, refuse(http.StatusUnauthorized, "unauthorized", fmt.Sprintf(
+			"sign in first: POST /api/v1/login; or send a token as 'Authorization: Bearer ...' ('telltale token create --scope %s NAME')", scope))
+	}
+	if err == nil && session.User.Role != store.Admin && session.User.Role != store.Analyst {
+		return session, refuse(http.StatusForbidden, "forbidden", "viewers see dashboards: to "+what+", ask an admin to make you an analyst")
+	}
+	return session, err
 }
 
 // requireReader lets any signed-in user pass, and programs with a query token.

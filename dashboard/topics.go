@@ -99,12 +99,12 @@ func refuseTopic(err error) error {
 	return &apiError{http.StatusServiceUnavailable, "too_many_topics", "the hub watches as many queries as it may: try again when others have left", err}
 }
 
-// notice sends data, as a notice, to whoever watches any topic.
-func (ts *topics) notice(data []byte) {
+// tell sends an event that has no window, once, to whoever watches any topic.
+func (ts *topics) tell(event string, data []byte) {
 	ts.mu.Lock()
 	defer ts.mu.Unlock()
 	for _, t := range ts.byKey {
-		t.stream.Notice("notice", data)
+		t.stream.Notice(event, data)
 	}
 }
 

@@ -156,7 +156,8 @@ func (h *hub) openDashboard(context.Context) error {
 	h.app, err = dashboard.New(dashboard.Config{
 		PublicURL: h.config.PublicURL, TrustedProxies: h.config.TrustedProxies,
 	}, dashboard.Parts{
-		Store: h.store, Live: h.live, Streams: h.streams, History: past{h.reader}, Catalogue: analysts, Analysts: analysts, Agents: h.agentsAtTheDoor,
+		Store: h.store, Live: h.live, Streams: h.streams, History: past{h.reader}, Catalogue: analysts, Analysts: analysts,
+		Events: events{h.reader, h.writer}, Agents: h.agentsAtTheDoor,
 		Page: web.Files(), BuildID: web.BuildID(), Metrics: h.metrics, Checks: h.checks(), Register: h.door.Register,
 		NotifyAgents: func(level, text string) { h.door.Broadcast(wire.Notice{Level: level, Text: text}) },
 	}, h.log)

@@ -20,7 +20,7 @@ type tokenCommand struct {
 type tokenCreateCommand struct {
 	storeFlags `embed:""`
 	Name       string `arg:"" help:"What the token is for, for example the name of the host."`
-	Scope      string `help:"agent: send samples; metrics: read /metrics; query: read history, by queries and by SQL." enum:"agent,metrics,query" default:"agent"`
+	Scope      string `help:"agent: send samples; metrics: read /metrics; query: read history, by queries and by SQL; events: record deploys, incidents and other events." enum:"agent,metrics,query,events" default:"agent"`
 }
 
 // Run makes a token. Only the secret goes to standard output, so that scripts can use it.

@@ -24,9 +24,10 @@ const (
 	AgentScope   Scope = "agent"   // send samples
 	MetricsScope Scope = "metrics" // read the hub's own metrics
 	QueryScope   Scope = "query"   // read history, by queries and by SQL
+	EventsScope  Scope = "events"  // record events
 )
 
-var scopePrefix = map[Scope]string{AgentScope: "tta_", MetricsScope: "ttm_", QueryScope: "ttq_"}
+var scopePrefix = map[Scope]string{AgentScope: "tta_", MetricsScope: "ttm_", QueryScope: "ttq_", EventsScope: "tte_"}
 
 // ErrWrongToken is returned by Verify for a token that is unknown, revoked or of another scope.
 var ErrWrongToken = errors.New("unknown or revoked token")
@@ -188,7 +189,7 @@ func checkTokenName(name string) error {
 
 func checkScope(scope Scope) error {
 	if scopePrefix[scope] == "" {
-		return fmt.Errorf("unknown scope %.80q: use %s, %s or %s", scope, AgentScope, MetricsScope, QueryScope)
+		return fmt.Errorf("unknown scope %.80q: use %s, %s, %s or %s", scope, AgentScope, MetricsScope, QueryScope, EventsScope)
 	}
 	return nil
 }
