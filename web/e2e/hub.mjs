@@ -1,5 +1,5 @@
 // Starts, kills and reads the programs under test.
-import { spawn } from "node:child_process";
+import { execFileSync, spawn } from "node:child_process";
 import { once } from "node:events";
 import { existsSync, readdirSync, readFileSync } from "node:fs";
 import { createServer } from "node:net";
@@ -78,6 +78,9 @@ export async function startHub({ port, data }) {
 export function startAgent({ port, state, args = [] }) {
   return new Program("telltale-agent", ["--hub", `ws://127.0.0.1:${port}`, "--token", agentToken, "--interval", "1s", "--spool", state, ...args], {});
 }
+
+/** Runs one of the hub's commands to its end and returns what it prints. */
+export const command = (args) => execFileSync(program("telltale"), args, { encoding: "utf8", stdio: ["ignore", "pipe", "pipe"] }).trim();
 
 /** The process id of the hub's ClickHouse, its child. */
 export function clickhousePid(hub) {

@@ -5,6 +5,7 @@ import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { fileURLToPath } from "node:url";
 import { assertAccessible, assertReflow, launch, newContext, patienceMs, signIn, tiles, trendTable, waitFresh } from "./browser.mjs";
+import { deployIsShown, incidentIsAdded } from "./events.mjs";
 import { freePort, parseClickHouse, poll, startAgent, startHub } from "./hub.mjs";
 import { gapIsShown, openForms, outageIsShown, ownDashboardIsShown } from "./outage.mjs";
 import { askable, windowsBySql } from "./sql.mjs";
@@ -257,6 +258,14 @@ try {
   });
 
   const forms = await openForms(browser, hub.url, await context.cookies());
+
+  await step("a deploy sent from outside is marked in the charts of open pages", async () => {
+    await deployIsShown(forms, hub, data, screenshots);
+  });
+
+  await step("a person adds an incident, and the list has all that is said", async () => {
+    await incidentIsAdded(forms, screenshots);
+  });
 
   await step("the agent is killed and comes back: its page names what is lost", async () => {
     await agent.end("SIGKILL");

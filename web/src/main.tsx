@@ -3,6 +3,7 @@ import "./styles/tokens.css";
 import "./styles/base.css";
 import "./styles/layout.css";
 import "./styles/parts.css";
+import "./styles/annotations.css";
 import "./styles/login.css";
 import "./styles/kiosk.css";
 import "./styles/media.css";

@@ -1,6 +1,6 @@
 import { describe, expect, it } from "vitest";
 import { addNotice } from "../store/state";
-import { decodeAgents, decodeDashboard, decodeEvent, decodeGaps, decodeHistory, decodeRefusal } from "./decode";
+import { decodeAgents, decodeAnnotations, decodeDashboard, decodeEvent, decodeGaps, decodeHistory, decodeRefusal } from "./decode";
 import { DecodeError } from "./json";
 
 const definition = {
@@ -44,6 +44,9 @@ describe("decoder", () => {
       amend: [{ end: 1, values: { cpu: [0.5] }, groups: {} }],
     });
     expect(decodeEvent("gap", { from: 1, to: 2, reason: "ring" })).toEqual({ type: "gap", from: 1, to: 2, reason: "ring" });
+    const told = { id: "1", start: 5, end: null, kind: "deploy", title: "shop", text: "", tags: { a: "b" }, author: "ci", updated: 6 };
+    expect(decodeEvent("annotation", { ...told, recorded: 6, key: "k" })).toEqual({ type: "annotation", annotation: told });
+    expect(decodeAnnotations({ events: [{ ...told, end: 7 }], more: false })).toEqual([{ ...told, end: 7 }]);
     expect(decodeEvent("bye", { reason: "expired" })).toEqual({ type: "bye", reason: "expired" });
   });
 

@@ -6,6 +6,7 @@ import {
   noticeLevels,
   shifts,
   type Agent,
+  type Annotation,
   type ColumnDef,
   type Columns,
   type Dashboard,
@@ -138,7 +139,22 @@ function past(value: unknown, at: string): Past {
   };
 }
 
-export const streamEvents = ["hello", "snapshot", "tick", "gap", "notice", "bye"] as const;
+function annotation(value: unknown, at: string): Annotation {
+  const o = object(value, at);
+  return {
+    id: text(o["id"], `${at}.id`),
+    start: number(o["start"], `${at}.start`),
+    end: nullable(o["end"], `${at}.end`, number),
+    kind: text(o["kind"], `${at}.kind`),
+    title: text(o["title"], `${at}.title`),
+    text: nullable(o["text"], `${at}.text`, text) ?? "",
+    tags: labelsOrNone(o["tags"], `${at}.tags`),
+    author: text(o["author"], `${at}.author`),
+    updated: number(o["updated"], `${at}.updated`),
+  };
+}
+
+export const streamEvents = ["hello", "snapshot", "tick", "gap", "notice", "annotation", "bye"] as const;
 
 /** Decodes one event of the stream; throws DecodeError where the hub speaks a language this page does not know. */
 export function decodeEvent(type: (typeof streamEvents)[number], value: unknown): StreamEvent {
@@ -165,6 +181,8 @@ export function decodeEvent(type: (typeof streamEvents)[number], value: unknown)
       return { type, from: number(o["from"], "from"), to: number(o["to"], "to"), reason: text(o["reason"], "reason") };
     case "notice":
       return { type, level: oneOf(o["level"], "level", noticeLevels), text: text(o["text"], "text") };
+    case "annotation":
+      return { type, annotation: annotation(value, "annotation") };
     case "bye":
       return { type, reason: text(o["reason"], "reason") };
   }
@@ -207,9 +225,15 @@ export function decodeGaps(value: unknown): DeclaredGap[] {
   });
 }
 
+export function decodeAnnotations(value: unknown): Annotation[] {
+  return list(object(value, "events")["events"], "events", annotation);
+}
+
+export const decodeAnnotation = (value: unknown): Annotation => annotation(value, "event");
+
 export function decodeSession(value: unknown): Session {
   const o = object(value, "session");
-  return { user: text(o["user"], "user"), expires: number(o["expires"], "expires") };
+  return { user: text(o["user"], "user"), role: nullable(o["role"], "role", text) ?? "", expires: number(o["expires"], "expires") };
 }
 
 /** The hub's own words for a refusal, or null where the answer is not one of the hub's. */

@@ -1,7 +1,9 @@
 // The hub's routes, one function each.
-import { decodeAgents, decodeDashboard, decodeGaps, decodeHistory, decodeSession } from "./decode";
+import { decodeAgents, decodeAnnotation, decodeAnnotations, decodeDashboard, decodeGaps, decodeHistory, decodeSession } from "./decode";
 import { request } from "./http";
-import type { Agent, Dashboard, DeclaredGap, History, Query, Session } from "./types";
+import type { Agent, Annotation, AnnotationDraft, Dashboard, DeclaredGap, History, Query, Session } from "./types";
+
+export const maxAnnotations = 200;
 
 /** Names one dashboard with its variables, as the hub's addresses do. */
 export interface DashboardRef {
@@ -40,6 +42,16 @@ export async function fetchGaps(agent: string | null, from: number | null): Prom
   if (agent !== null) params.set("agent", agent);
   if (from !== null) params.set("from", String(from));
   return decodeGaps(await request("GET", `/api/v1/gaps?${params.toString()}`));
+}
+
+/** What has happened since `from`, the newest first, and no more than charts can show. */
+export async function fetchAnnotations(from: number): Promise<Annotation[]> {
+  return decodeAnnotations(await request("GET", `/api/v1/events?from=${from}&limit=${maxAnnotations}`));
+}
+
+export async function recordAnnotation({ start, end, ...said }: AnnotationDraft): Promise<Annotation> {
+  const times = { ...(start !== null && { start }), ...(end !== null && { end }) };
+  return decodeAnnotation(await request("POST", "/api/v1/events", { ...said, ...times }));
 }
 
 export async function fetchSession(): Promise<Session> {

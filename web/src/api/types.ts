@@ -136,12 +136,41 @@ export interface Notice {
   readonly text: string;
 }
 
+/** Something that a person or a program says has happened: a deploy, an incident. The hub calls it an event. */
+export interface Annotation {
+  readonly id: string;
+  readonly start: number;
+  /** Null where it is a moment. */
+  readonly end: number | null;
+  readonly kind: string;
+  readonly title: string;
+  readonly text: string;
+  readonly tags: Readonly<Record<string, string>>;
+  readonly author: string;
+  readonly updated: number;
+}
+
+/** An annotation as it is written. */
+export interface AnnotationDraft {
+  readonly title: string;
+  readonly kind: string;
+  readonly text: string;
+  /** Null for now. */
+  readonly start: number | null;
+  readonly end: number | null;
+}
+
+export interface Annotated {
+  readonly type: "annotation";
+  readonly annotation: Annotation;
+}
+
 export interface Bye {
   readonly type: "bye";
   readonly reason: string;
 }
 
-export type StreamEvent = Hello | Snapshot | Tick | Gap | Notice | Bye;
+export type StreamEvent = Hello | Snapshot | Tick | Gap | Notice | Annotated | Bye;
 
 export interface History {
   readonly stepMs: number;
@@ -172,5 +201,6 @@ export interface DeclaredGap {
 
 export interface Session {
   readonly user: string;
+  readonly role: string;
   readonly expires: number;
 }

@@ -1,7 +1,10 @@
-import { describe, expect, it } from "vitest";
+import type uPlot from "uplot";
+import { describe, expect, it, vi } from "vitest";
 import { fit, spread } from "./labels";
 import { axisParts, roundUp, softTop } from "./range";
+import type { Palette } from "./palette";
 import { sparkPath } from "./spark";
+import { drawTimes, type TimeMark } from "./times";
 
 describe("value axis", () => {
   it("ends at a round number", () => {
@@ -60,5 +63,44 @@ describe("sparkline", () => {
 
   it("shows what was normal", () => {
     expect(sparkPath(Float64Array.of(0, 20), { low: 5, high: 10 }, 10, 20).band).toEqual({ y: 10, height: 5 });
+  });
+});
+
+describe("marked times", () => {
+  /** A plot of a thousand pixels for a thousand seconds, which notes what is written where. */
+  const written = (marks: readonly TimeMark[]): string[] => {
+    vi.stubGlobal("devicePixelRatio", 1);
+    const words: string[] = [];
+    const ctx = new Proxy<Record<string, unknown>>({}, {
+      get: (_, name) => {
+        if (name === "measureText") return (text: string) => ({ width: 10 * text.length });
+        if (name === "fillText") return (text: string, x: number) => words.push(`${text} ${x}`);
+        return () => undefined;
+      },
+      set: () => true,
+    });
+    const plot = { ctx, bbox: { left: 0, top: 0, width: 1000, height: 100 }, valToPos: (seconds: number) => seconds };
+    drawTimes(plot as unknown as uPlot, marks, { fontPx: 10 } as Palette);
+    vi.unstubAllGlobals();
+    return words;
+  };
+  const mark = (fromS: number, word: string, toS = fromS): TimeMark => ({ from: fromS * 1000, to: toS * 1000, word, tone: "event" });
+
+  it("have their words where there is room, the newest first", () => {
+    expect(written([mark(100, "one"), mark(500, "two")])).toEqual(["two 504", "one 104"]);
+    expect(written([mark(100, "a long word"), mark(150, "two")])).toEqual(["two 154", "a …d 104"]);
+    expect(written([mark(100, "a title that is far too long")])).toEqual(["a titl… long 104"]);
+  });
+
+  it("have their words before them where there is none after them", () => {
+    expect(written([mark(990, "new")])).toEqual(["new 956"]);
+    expect(written([mark(110, "one"), mark(120, "two")])).toEqual(["two 124", "one 76"]);
+    expect(written([mark(500, "one"), mark(980, "two"), mark(990, "three")])).toEqual(["three 936", "one 504"]);
+    expect(written([mark(20, "one"), mark(40, "two")])).toEqual(["two 44"]);
+  });
+
+  it("are left out beside the chart, and have their words at its edge where they reach in", () => {
+    expect(written([mark(-5, "before"), mark(1001, "after")])).toEqual([]);
+    expect(written([mark(-50, "since", 10)])).toEqual(["since 4"]);
   });
 });

@@ -1,4 +1,4 @@
-// What uPlot does not draw by itself: names at the ends of lines, thresholds, and the hatched part nobody has data for.
+// What uPlot does not draw by itself: names at the ends of lines, thresholds, and the hatched part nobody has data for. Marked times are in times.ts.
 import type uPlot from "uplot";
 import { fit, spread } from "./labels";
 import type { Palette } from "./palette";
@@ -80,37 +80,6 @@ export function drawMarks(u: uPlot, marks: readonly Mark[], palette: Palette): v
     ctx.strokeText(mark.word, bbox.left + 4 * ratio, y + 3 * ratio);
     ctx.fillText(mark.word, bbox.left + 4 * ratio, y + 3 * ratio);
     ctx.restore();
-  }
-  ctx.restore();
-}
-
-/** Marks the time of which samples are lost: a band under the axis' top, with a word where there is room for it. */
-export function drawGaps(u: uPlot, gaps: readonly { readonly from: number; readonly to: number }[], word: string, palette: Palette): void {
-  const { ctx, bbox } = u;
-  const ratio = devicePixelRatio;
-  const end = bbox.left + bbox.width;
-  let free = end;
-  ctx.save();
-  ctx.font = `${0.9 * palette.fontPx * ratio}px ${palette.font}`;
-  ctx.textBaseline = "top";
-  ctx.textAlign = "left";
-  ctx.beginPath();
-  ctx.rect(bbox.left, bbox.top, bbox.width, bbox.height);
-  ctx.clip();
-  const newestFirst = [...gaps].sort((a, b) => b.from - a.from);
-  for (const gap of newestFirst) {
-    const left = u.valToPos(gap.from / 1000, "x", true);
-    const right = Math.max(left + 2 * ratio, u.valToPos(gap.to / 1000, "x", true));
-    if (right < bbox.left || left > end) continue;
-    ctx.globalAlpha = 0.16;
-    ctx.fillStyle = palette.warn;
-    ctx.fillRect(left, bbox.top, right - left, bbox.height);
-    ctx.globalAlpha = 1;
-    ctx.fillRect(left, bbox.top, right - left, 3 * ratio);
-    const room = ctx.measureText(word).width;
-    if (left + room + 4 * ratio > free) continue;
-    ctx.fillText(word, left, bbox.top + 5 * ratio);
-    free = left;
   }
   ctx.restore();
 }

@@ -2,13 +2,14 @@
 import uPlot from "uplot";
 import { show } from "../format/number";
 import type { Scale } from "../format/scale";
-import type { DeclaredGap, Thresholds, TrendDef } from "../api/types";
+import type { Thresholds, TrendDef } from "../api/types";
 import type { Line, TrendData } from "../select/trends";
 import { t } from "../strings";
-import { drawEndLabels, drawGaps, drawHatch, drawMarks, labelFont, labelIndent, type Mark } from "./draw";
+import { drawEndLabels, drawHatch, drawMarks, labelFont, labelIndent, type Mark } from "./draw";
 import { chartOptions } from "./options";
 import type { Palette } from "./palette";
 import { axisParts, softTop, type SoftTop } from "./range";
+import { drawTimes, type TimeMark } from "./times";
 
 export interface PlotInput {
   readonly data: TrendData;
@@ -17,8 +18,8 @@ export interface PlotInput {
   readonly scale: Scale;
   /** Right edge of the time axis; later than the newest window once data is late. */
   readonly viewTo: number;
-  /** Time of which samples are lost. */
-  readonly gaps: readonly DeclaredGap[];
+  /** Lost samples, and what has happened. */
+  readonly times: readonly TimeMark[];
 }
 
 export class Plot {
@@ -58,8 +59,8 @@ export class Plot {
       rangeY: () => [this.#low, this.#high],
       onDraw: (u) => {
         drawMarks(u, marks, palette);
-        const { data, stepMs, viewTo, gaps } = this.#input;
-        drawGaps(u, gaps, t.lostMark, palette);
+        const { data, stepMs, viewTo, times } = this.#input;
+        drawTimes(u, times, palette);
         if (viewTo - data.last > 2 * stepMs) drawHatch(u, data.last / 1000, palette);
         drawEndLabels(
           u,

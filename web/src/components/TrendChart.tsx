@@ -1,16 +1,18 @@
 import type { JSX } from "preact";
 import { useEffect, useLayoutEffect, useMemo, useRef, useState } from "preact/hooks";
-import type { DeclaredGap, Thresholds, TrendDef } from "../api/types";
+import type { Annotation, Thresholds, TrendDef } from "../api/types";
 import { readPalette } from "../charts/palette";
 import { Plot, type PlotInput } from "../charts/plot";
+import type { TimeMark } from "../charts/times";
 import type { BackfillState } from "../data/backfill";
 import { plain } from "../format/number";
 import { ladder, pickScale, type Scale } from "../format/scale";
 import { clockTime } from "../format/time";
+import { annotationsAt, annotationsSummary } from "../select/annotations";
 import { summarize } from "../select/summary";
 import type { TrendData } from "../select/trends";
 import { t } from "../strings";
-import { ChartIcon, TableIcon } from "./icons";
+import { AnnotationMark, ChartIcon, TableIcon } from "./icons";
 import { TrendTable } from "./TrendTable";
 
 export interface TrendProps {
@@ -21,7 +23,9 @@ export interface TrendProps {
   readonly viewTo: number;
   readonly rangeName: string;
   readonly backfill: BackfillState;
-  readonly gaps: readonly DeclaredGap[];
+  readonly times: readonly TimeMark[];
+  /** What has happened in the time shown. */
+  readonly annotations: readonly Annotation[];
   readonly themeChanges: number;
   readonly old: boolean;
   /** End of the window the cursor of all charts stands at, or null. */
@@ -30,7 +34,7 @@ export interface TrendProps {
 }
 
 export function TrendChart(props: TrendProps): JSX.Element {
-  const { trend, data, rangeName, backfill } = props;
+  const { trend, data, rangeName, backfill, annotations } = props;
   const [asTable, setAsTable] = useState(false);
   const cursor = props.cursor !== null && props.cursor >= data.first && props.cursor <= data.last ? props.cursor : null;
   const summary = useMemo(() => summarize(trend, data), [trend, data]);
@@ -62,14 +66,14 @@ export function TrendChart(props: TrendProps): JSX.Element {
           <span class="sr">{t.showTable}</span>
         </button>
         <p class="readout">
-          {cursor === null ? <span class="meta">{note}</span> : <Readout trend={trend} data={data} stepMs={props.stepMs} end={cursor} />}
+          {cursor === null ? <span class="meta">{note}</span> : <Readout trend={trend} data={data} stepMs={props.stepMs} end={cursor} annotations={annotations} />}
         </p>
       </figcaption>
       {asTable ? (
-        <TrendTable trend={trend} data={data} stepMs={props.stepMs} />
+        <TrendTable trend={trend} data={data} stepMs={props.stepMs} annotations={annotations} />
       ) : (
         <div class="plot-box">
-          <Canvas {...props} cursor={cursor} scale={scale} label={t.chartAria(trend.title, rangeName, summary.text)} />
+          <Canvas {...props} cursor={cursor} scale={scale} label={t.chartAria(trend.title, rangeName, summary.text, annotationsSummary(annotations))} />
           {empty && <p class="plot-note">{backfill.kind === "loading" ? t.chartLoading : t.chartEmpty}</p>}
         </div>
       )}
@@ -82,13 +86,25 @@ interface ReadoutProps {
   readonly data: TrendData;
   readonly stepMs: number;
   readonly end: number;
+  readonly annotations: readonly Annotation[];
 }
 
-function Readout({ trend, data, stepMs, end }: ReadoutProps): JSX.Element {
+/** This part of a chart's width is near enough for a pointer. */
+const nearPart = 1 / 120;
+
+function Readout({ trend, data, stepMs, end, annotations }: ReadoutProps): JSX.Element {
   const index = Math.round((end - data.first) / stepMs);
+  const [newest, ...others] = annotationsAt(annotations, end, stepMs, (data.last - data.first) * nearPart);
   return (
     <>
       <time>{clockTime(end)}</time>
+      {newest !== undefined && (
+        <span class="readout-event">
+          <AnnotationMark kind={newest.kind} />
+          <span>{newest.title}</span>
+          {others.length > 0 && t.andMore(others.length)}
+        </span>
+      )}
       {[...data.lines, ...data.past].map((line) => (
         <span key={line.id} class="readout-value">
           <i class={`key key-${line.slot + 1}`} aria-hidden="true" />
@@ -104,12 +120,12 @@ interface CanvasProps extends TrendProps {
   readonly scale: Scale;
 }
 
-function Canvas({ trend, limits, data, stepMs, viewTo, gaps, themeChanges, label, scale, cursor, onCursor }: CanvasProps): JSX.Element {
+function Canvas({ trend, limits, data, stepMs, viewTo, times, themeChanges, label, scale, cursor, onCursor }: CanvasProps): JSX.Element {
   const box = useRef<HTMLDivElement>(null);
   const plot = useRef<Plot | null>(null);
   const visible = useRef(true);
-  const newest = useRef<PlotInput>({ data, stepMs, viewTo, gaps, scale });
-  newest.current = { data, stepMs, viewTo, gaps, scale };
+  const newest = useRef<PlotInput>({ data, stepMs, viewTo, times, scale });
+  newest.current = { data, stepMs, viewTo, times, scale };
   const shape = [...data.lines, ...data.past].map((line) => `${line.slot}${line.id}${line.label}`).join("\n");
 
   useLayoutEffect(() => {
@@ -143,7 +159,7 @@ function Canvas({ trend, limits, data, stepMs, viewTo, gaps, themeChanges, label
 
   useEffect(() => {
     if (visible.current) plot.current?.update(newest.current);
-  }, [data, viewTo, gaps]);
+  }, [data, viewTo, times]);
 
   useEffect(() => {
     plot.current?.showCursor(cursor);

@@ -1,8 +1,9 @@
 import type { JSX } from "preact";
 import { useState } from "preact/hooks";
-import type { TrendDef } from "../api/types";
+import type { Annotation, TrendDef } from "../api/types";
 import { exact, plain } from "../format/number";
 import { clockTime } from "../format/time";
+import { windowOf } from "../select/annotations";
 import type { TrendData } from "../select/trends";
 import { t } from "../strings";
 
@@ -10,11 +11,13 @@ interface TrendTableProps {
   readonly trend: TrendDef;
   readonly data: TrendData;
   readonly stepMs: number;
+  readonly annotations: readonly Annotation[];
 }
 
 /** Every window of the chart, newest first, as of when the table was opened: it stands still under a reader. */
-export function TrendTable({ trend, data, stepMs }: TrendTableProps): JSX.Element {
+export function TrendTable({ trend, data, stepMs, annotations }: TrendTableProps): JSX.Element {
   const [held] = useState(data);
+  const [happened] = useState(annotations);
   const count = held.lines[0]?.values.length ?? 0;
   const known = (i: number): boolean => held.lines.some((line) => !Number.isNaN(line.values[i] ?? NaN));
   const oldest = Array.from({ length: count }, (_, i) => i).find(known) ?? count;
@@ -33,7 +36,10 @@ export function TrendTable({ trend, data, stepMs }: TrendTableProps): JSX.Elemen
             const end = held.first + i * stepMs;
             return (
               <tr key={end} data-end={end}>
-                <th scope="row"><time>{clockTime(end)}</time></th>
+                <th scope="row">
+                  <time>{clockTime(end)}</time>
+                  {happened.filter((annotation) => windowOf(annotation, stepMs) === end).map(({ id, title }) => <span key={id} class="table-event">{title}</span>)}
+                </th>
                 {held.lines.map((line) => {
                   const value = line.values[i] ?? NaN;
                   return (

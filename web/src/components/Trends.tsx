@@ -1,11 +1,13 @@
 import type { JSX } from "preact";
-import { useRef, useState } from "preact/hooks";
-import type { Dashboard, DeclaredGap, Thresholds } from "../api/types";
+import { useMemo, useRef, useState } from "preact/hooks";
+import type { Annotation, Dashboard, DeclaredGap, Thresholds } from "../api/types";
 import type { BackfillState } from "../data/backfill";
 import type { Grid } from "../data/grid";
 import { useHold } from "../lib/hold";
+import { annotationsWithin, timeMarks } from "../select/annotations";
 import { noMemory, trendData, unmeasured, type TrendData, type TrendMemory } from "../select/trends";
 import { t } from "../strings";
+import { Annotations } from "./Annotations";
 import { TrendChart } from "./TrendChart";
 
 export interface TrendsProps {
@@ -20,6 +22,12 @@ export interface TrendsProps {
   readonly backfill: BackfillState;
   /** Marked in the charts: time of which the host's agent lost samples. */
   readonly gaps: readonly DeclaredGap[];
+  /** Marked as well: what has happened. */
+  readonly annotations: readonly Annotation[];
+  /** Takes what the viewer records; null where the viewer may not. */
+  readonly onAnnotate: ((annotation: Annotation) => void) | null;
+  /** The host the dashboard is about, or null. */
+  readonly agent: string | null;
   readonly themeChanges: number;
   readonly old: boolean;
   readonly kiosk: boolean;
@@ -31,10 +39,15 @@ const noLimits: Thresholds = { warn: null, crit: null };
 const noData: TrendData = { lines: [], past: [], total: 0, first: 0, last: 0 };
 
 export function Trends(props: TrendsProps): JSX.Element {
-  const { dashboard, kiosk, rangeName } = props;
+  const { dashboard, kiosk, rangeName, gaps, agent } = props;
   const [held, handlers] = useHold(!kiosk);
   const [cursor, setCursor] = useState<number | null>(null);
   const drawn = useDrawn(props, held);
+  const annotations = useMemo(
+    () => annotationsWithin(props.annotations, drawn.viewTo - dashboard.rangeMs, drawn.viewTo, agent),
+    [props.annotations, drawn.viewTo, dashboard, agent],
+  );
+  const times = useMemo(() => timeMarks(gaps, annotations), [gaps, annotations]);
   const trends = (kiosk ? dashboard.trends.slice(0, kioskTrends) : dashboard.trends).filter((trend) => !drawn.unmeasured.has(trend.id));
   const absent = dashboard.trends.filter((trend) => drawn.unmeasured.has(trend.id)).map((trend) => trend.title);
   return (
@@ -42,6 +55,7 @@ export function Trends(props: TrendsProps): JSX.Element {
       <header class="section-head">
         <h2 id="trends-title">{t.trendsLabel} <span class="meta">{t.lastRange(rangeName)}, {props.zone}</span></h2>
         <span class="held" data-held={held}>{held ? t.held : ""}</span>
+        <Annotations shown={annotations} stepMs={dashboard.stepMs} nowMs={drawn.viewTo} onPoint={setCursor} onAnnotate={props.onAnnotate} />
       </header>
       <div class="trend-grid" {...handlers}>
         {trends.map((trend) => (
@@ -54,7 +68,8 @@ export function Trends(props: TrendsProps): JSX.Element {
             viewTo={drawn.viewTo}
             rangeName={t.lastRange(rangeName)}
             backfill={props.backfill}
-            gaps={props.gaps}
+            times={times}
+            annotations={annotations}
             themeChanges={props.themeChanges}
             old={props.old}
             cursor={cursor}

@@ -28,6 +28,19 @@ export const LightIcon = (): JSX.Element => (
   <Icon><circle cx="8" cy="8" r="2.8" /><path d="M8 1.5v1M8 13.5v1M1.5 8h1M13.5 8h1M3.4 3.4l.7.7M11.9 11.9l.7.7M12.6 3.4l-.7.7M4.1 11.9l-.7.7" /></Icon>
 );
 
+export const AddIcon = (): JSX.Element => <Icon><path d="M8 3.5v9M3.5 8h9" /></Icon>;
+
+const annotationSigns: Readonly<Record<string, JSX.Element>> = {
+  deploy: <Icon><path d="M8 13V3.5M4 7.5l4-4 4 4" /></Icon>,
+  incident: <Icon><path d="M8 2 14.6 13.6H1.4zM8 6.5v3M8 11.6v.01" /></Icon>,
+};
+const flag = <Icon><path d="M4 14V2.5h8.5l-2.5 3 2.5 3H4" /></Icon>;
+
+/** The sign of what has happened; the word stands beside it. */
+export function AnnotationMark({ kind }: { readonly kind: string }): JSX.Element {
+  return <span class={`event-mark event-${kind === "incident" ? kind : "other"}`}>{annotationSigns[kind] ?? flag}</span>;
+}
+
 /** The inside of each status's shape, in a box of 16: used on the page and, in colour, as the tab's icon. */
 export const shapes: Readonly<Record<Level, string>> = {
   ok: '<circle cx="8" cy="8" r="5"/>',

@@ -1,6 +1,6 @@
 import type { JSX } from "preact";
 import { useEffect, useMemo, useRef } from "preact/hooks";
-import type { Dashboard, DeclaredGap } from "../api/types";
+import type { Annotation, Dashboard, DeclaredGap } from "../api/types";
 import { Announcer } from "../components/Announcer";
 import { GapList } from "../components/GapList";
 import { HostFacts } from "../components/HostFacts";
@@ -42,7 +42,7 @@ export function BoardView({ board, dashboard, grid, title, kiosk }: BoardViewPro
   const state = useStore(board.store, (s) => s);
   const themeChanges = useStore(theme, (s) => s.changes);
   const scales = useRef(new Map<string, Scale>());
-  const { revision, viewEnd, comparisons, paused } = state;
+  const { revision, viewEnd, comparisons, paused, annotations, annotates } = state;
   const agents = state.agents ?? [];
   const gaps = state.gaps ?? none;
   const { agent } = board.ref;
@@ -75,6 +75,9 @@ export function BoardView({ board, dashboard, grid, title, kiosk }: BoardViewPro
   const minuteMs = Math.floor(nowMs / 60_000) * 60_000;
   const late = !paused && viewEnd > 0 && (old || fresh.kind === "delayed");
   const viewTo = late ? Math.floor(nowMs / dashboard.stepMs) * dashboard.stepMs : viewEnd;
+  const annotate = (annotation: Annotation): void => {
+    board.annotated.hear([annotation]);
+  };
   const tileRow = useMemo(
     () => (
       <section class="tiles" aria-label={t.tilesLabel}>
@@ -95,12 +98,15 @@ export function BoardView({ board, dashboard, grid, title, kiosk }: BoardViewPro
         zone={zoneName(nowMs)}
         backfill={state.backfill}
         gaps={agent === null ? none : gaps}
+        annotations={annotations}
+        onAnnotate={annotates ? annotate : null}
+        agent={agent}
         themeChanges={themeChanges}
         old={old}
         kiosk={kiosk}
       />
     ),
-    [dashboard, grid, revision, viewEnd, viewTo, state.backfill, gaps, themeChanges, old, kiosk],
+    [dashboard, grid, revision, viewEnd, viewTo, state.backfill, gaps, annotations, annotates, themeChanges, old, kiosk],
   );
   const table = useMemo(
     () => (dashboard.table === null || kiosk ? null : <HostTable def={dashboard.table} rows={rows} nowMs={minuteMs} />),

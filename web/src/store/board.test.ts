@@ -27,9 +27,14 @@ interface Asked {
   readonly step: string;
 }
 
+const annotation = (id: string, start: number, updated = start) => ({
+  id, start, end: null, kind: "deploy", title: id, text: "", tags: {}, author: "ci", updated,
+});
+
 /** A hub that knows every window, and what it was asked for charts. */
 function fakeHub() {
   const asked: Asked[] = [];
+  const events = { list: [annotation("listed", t0 - 1000)], asked: 0 };
   const answer = (body: Asked) => {
     const stepMs = body.step === "1s" ? 1000 : 10_000;
     const ends = Array.from({ length: (body.to - body.from) / stepMs }, (_, i) => body.from + (i + 1) * stepMs);
@@ -38,12 +43,17 @@ function fakeHub() {
   };
   const fetch = (path: string, init: RequestInit): Promise<Response> => {
     if (path.startsWith("/api/v1/dashboards/")) return Promise.resolve(Response.json(definition));
+    if (path === "/api/v1/session") return Promise.resolve(Response.json({ user: "ada", role: "analyst", expires: t0 }));
+    if (path.startsWith("/api/v1/events")) {
+      events.asked++;
+      return Promise.resolve(Response.json({ events: events.list, more: false }));
+    }
     if (path !== "/api/v1/query") return Promise.resolve(Response.json({ agents: [] }));
     const body = JSON.parse(init.body as string) as Asked;
     if (body.step === "1s") asked.push(body);
     return Promise.resolve(Response.json(answer(body)));
   };
-  return { asked, fetch };
+  return { asked, events, fetch };
 }
 
 const snapshot = (end: number, windows = 60): Snapshot => ({
@@ -129,6 +139,28 @@ describe("board", () => {
     board.stop();
   });
 
+  it("has what happened from the list and from the stream, in the newest version of each", async () => {
+    const { board, hub, say, link } = await openBoard();
+    const shown = (): string[] => board.store.get().annotations.map(({ id, updated }) => `${id} ${updated - t0}`);
+    expect(board.store.get().annotates).toBe(true);
+    expect(shown()).toEqual(["listed -1000"]);
+    say({ type: "annotation", annotation: annotation("told", t0) });
+    say({ type: "annotation", annotation: annotation("listed", t0 - 1000, t0 + 1) });
+    const before = board.store.get().annotations;
+    await vi.advanceTimersByTimeAsync(60_000); // the list is behind, and nothing is forgotten for that
+    expect(shown()).toEqual(["told 0", "listed 1"]);
+    expect(board.store.get().annotations).toBe(before);
+    hub.events.list = [annotation("missed", t0 + 5)];
+    const { asked } = hub.events;
+    link("lost");
+    link("open"); // what was recorded while the stream was away
+    await vi.advanceTimersByTimeAsync(0);
+    expect([shown(), hub.events.asked]).toEqual([["missed 5", "told 0", "listed 1"], asked + 1]);
+    await vi.advanceTimersByTimeAsync(2 * rangeMs);
+    expect(shown()).toEqual([]);
+    board.stop();
+  });
+
   it("holds no more after a week on a wall than after an hour", async () => {
     const { board, grid, say } = await openBoard();
     const hostsAt = (second: number): Group[] => Array.from({ length: 20 }, (_, i) => ({ agent: `pod-${Math.floor(second / 600) + i}` }));
@@ -139,6 +171,7 @@ describe("board", () => {
         const values = { cpu: [s], by_host: Array<number>(20).fill(s) };
         const amend = s % 10 === 0 ? [{ end: end - 3000, values: { cpu: [s] }, groups: {} }] : [];
         say({ type: "tick", end, values, groups, amend });
+        if (s % 600 === 0) say({ type: "annotation", annotation: annotation(`${s}`, end) });
         if (s % 3600 === 0) say({ type: "notice", level: "info", text: `hour ${s / 3600}` });
       }
     };
@@ -150,8 +183,8 @@ describe("board", () => {
     // 1,800 windows of two queries, one with the hosts of half an hour.
     expect(grid.rings).toBeLessThanOrEqual(1 + 24);
     expect(grid.windows).toBeLessThanOrEqual((1 + 24) * 1800);
-    const { notices, comparisons } = board.store.get();
-    expect([notices.length, comparisons.size]).toEqual([3, 1]);
+    const { notices, comparisons, annotations } = board.store.get();
+    expect([notices.length, comparisons.size, annotations.length]).toEqual([3, 1, 4]);
     expect(grid.value("cpu", "", grid.end)).toBe(604_800);
     board.stop();
   }, 120_000);

@@ -12,6 +12,7 @@ import { Store } from "../lib/store";
 import { backoffMs } from "../stream/backoff";
 import { openStream } from "../stream/client";
 import { ServerClock } from "../stream/clock";
+import { Annotated } from "./annotated";
 import { drawnQueries, loadComparisons } from "./queries";
 import { addNotice, initialState, type BoardState } from "./state";
 
@@ -32,6 +33,7 @@ export class Board {
   readonly store = new Store<BoardState>(initialState);
   readonly clock = new ServerClock();
   readonly ref: DashboardRef;
+  readonly annotated: Annotated;
 
   readonly #ports: BoardPorts;
   readonly #agents: Repeater;
@@ -54,6 +56,7 @@ export class Board {
   constructor(ports: BoardPorts) {
     this.#ports = ports;
     this.ref = ports.ref;
+    this.annotated = new Annotated({ store: this.store, clock: this.clock, onUnauthorized: ports.onUnauthorized });
     this.#agents = new Repeater(agentsEveryMs, () => this.#loadAgents());
     this.#gaps = new Repeater(gapsEveryMs, () => this.#loadGaps());
     this.#comparison = new Repeater(compareEveryMs, () => this.#compare());
@@ -75,9 +78,7 @@ export class Board {
     document.removeEventListener("visibilitychange", this.#flushSoon);
     cancelAnimationFrame(this.#frame);
     clearTimeout(this.#timer);
-    this.#agents.stop();
-    this.#gaps.stop();
-    this.#comparison.stop();
+    for (const repeated of [this.#agents, this.#gaps, this.#comparison, this.annotated]) repeated.stop();
     this.#backfill?.stop();
     this.#closeStream?.();
   }
@@ -143,6 +144,7 @@ export class Board {
     });
     this.store.set({ phase: { kind: "ready" }, dashboard });
     this.#gaps.start();
+    this.annotated.start();
     this.#closeStream = openStream({
       ref: this.ref,
       lastId: () => this.#lastId,
@@ -154,7 +156,9 @@ export class Board {
         if (link === this.store.get().link) return;
         this.#cutOff ||= link === "lost";
         this.store.set({ link });
-        if (link === "open") this.#agents.now();
+        if (link !== "open") return;
+        this.#agents.now();
+        this.annotated.now();
       },
       onUnauthorized: this.#ports.onUnauthorized,
       onForeign: () => {
@@ -188,6 +192,9 @@ export class Board {
         return;
       case "notice":
         this.store.set({ notices: addNotice(this.store.get().notices, event) });
+        return;
+      case "annotation":
+        this.annotated.hear([event.annotation]);
         return;
       case "bye":
         return;

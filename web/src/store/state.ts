@@ -1,4 +1,4 @@
-import type { Agent, Dashboard, DeclaredGap, Notice } from "../api/types";
+import type { Agent, Annotation, Dashboard, DeclaredGap, Notice } from "../api/types";
 import type { BackfillState } from "../data/backfill";
 import type { Comparison } from "../data/compare";
 import type { Link } from "../stream/freshness";
@@ -28,6 +28,10 @@ export interface BoardState {
   readonly agents: readonly Agent[] | null;
   /** What was declared lost, of the host in a day, or of all hosts in the range shown; null until the first answer. */
   readonly gaps: readonly DeclaredGap[] | null;
+  /** What has happened in the range shown, and a while before; what began last comes first. */
+  readonly annotations: readonly Annotation[];
+  /** Whether the viewer may record more of it. */
+  readonly annotates: boolean;
   readonly notices: readonly ShownNotice[];
   /** The hub has a newer page, or speaks a newer protocol. */
   readonly outdated: "no" | "newer" | "foreign";
@@ -44,6 +48,8 @@ export const initialState: BoardState = {
   comparisons: new Map(),
   agents: null,
   gaps: null,
+  annotations: [],
+  annotates: false,
   notices: [],
   outdated: "no",
 };
