@@ -22,9 +22,6 @@ func (l *Live) Apply(b *Batch) {
 	}
 	from.mu.Lock()
 	defer from.mu.Unlock()
-	if !from.attached.Load() {
-		from.attached.Store(true)
-	}
 	a := applier{live: l, sender: from, clock: l.clock.Load(), strays: from.strays[:0]}
 	for i, id := range b.Series {
 		a.apply(id, b.TS[i], b.Value[i], b.N[i])

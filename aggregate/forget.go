@@ -5,20 +5,25 @@ import (
 	"slices"
 )
 
-// forget drops the series of detached agents, and of the hub's own, that have been idle for so long that no window still kept can show them.
-// The caller holds mu.
+// forget drops the series that nobody holds, and those of the hub's own agent, that have been idle for so long that no window still kept
+// can show them. The caller holds mu.
 func (l *Live) forget() {
 	r := l.registry
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	metrics, tracks := map[string]bool{}, map[*track]bool{}
 	for agent, from := range r.senders {
-		if from.attached.Load() && agent != r.limits.Own || !slices.ContainsFunc(from.entries, l.ended) {
+		own := agent == r.limits.Own // it asks for its ids anew each time
+		ended := func(e *entry) bool { return (own || !e.isHeld()) && l.ended(e) }
+		if !own && int(from.held.Load()) == len(from.entries) || !slices.ContainsFunc(from.entries, ended) {
 			continue
 		}
 		for _, e := range from.entries {
-			if e.gone = l.ended(e); !e.gone {
+			if e.gone = ended(e); !e.gone {
 				continue
+			}
+			if e.isHeld() {
+				from.held.Add(-1)
 			}
 			delete(r.entries, e.id)
 			metrics[e.desc.Metric] = true

@@ -66,7 +66,7 @@ func NewRegistry(limits Limits) *Registry {
 // with unique names and AgentLabel among them. A known series takes on a changed unit or interval.
 // The error is a *Refusal where a limit or a conflict stands in the way. The strings are copied.
 //
-// The id stays valid until the agent is detached and the series has been idle for long enough: see Detach.
+// The id stays valid until Detach, and after it until the series has been idle for long enough.
 func (r *Registry) Intern(s Series) (SeriesID, error) {
 	if s.Interval <= 0 {
 		return 0, fmt.Errorf("intern series %s: interval %v: must be positive", s.Metric, s.Interval)
@@ -94,7 +94,7 @@ func (r *Registry) recall(s *Series) (unchanged bool, err error) {
 	if err := conflict(e.desc, s); err != nil {
 		return false, err
 	}
-	e.sender.attached.Store(true)
+	e.give()
 	return e.desc.Unit == s.Unit && e.desc.Interval == s.Interval, nil
 }
 
@@ -117,7 +117,7 @@ func (r *Registry) amend(e *entry, s *Series) error {
 	if err := conflict(e.desc, s); err != nil {
 		return err
 	}
-	e.sender.attached.Store(true)
+	e.give()
 	if e.desc.Unit == s.Unit && e.desc.Interval == s.Interval {
 		return nil // another goroutine was faster
 	}
@@ -140,11 +140,11 @@ func (r *Registry) add(s *Series) error {
 		return err
 	}
 	if from == nil {
-		from = &sender{agent: shared(s.Label(AgentLabel))}
+		from = &sender{agent: shared(s.Label(AgentLabel)), turn: 1}
 		r.senders[from.agent] = from
 	}
-	from.attached.Store(true)
 	e := &entry{id: s.ID, sender: from, place: int32(len(from.entries))}
+	e.give()
 	r.entries[s.ID] = e
 	from.entries = append(from.entries, e)
 	m.entries = append(m.entries, e)
@@ -155,9 +155,9 @@ func (r *Registry) add(s *Series) error {
 func (r *Registry) room(from *sender, s *Series) error {
 	switch {
 	case len(r.entries) >= r.limits.Series:
-		return &Refusal{ReasonSeriesLimit, fmt.Sprintf("the hub has its limit of %d series: send fewer distinct labels, or raise the limit", r.limits.Series)}
+		return &Refusal{ReasonSeriesLimit, fmt.Sprintf("the hub has its limit of %d series: send fewer distinct labels, or raise --max-series", r.limits.Series)}
 	case from != nil && from.agent != r.limits.Own && len(from.entries) >= r.limits.SeriesPerAgent:
-		return &Refusal{ReasonSeriesLimit, fmt.Sprintf("agent %q has its limit of %d series: send fewer distinct labels, or raise the limit",
+		return &Refusal{ReasonSeriesLimit, fmt.Sprintf("agent %q has its limit of %d series: send fewer distinct labels, or raise --max-series-per-agent",
 			s.Label(AgentLabel), r.limits.SeriesPerAgent)}
 	}
 	return nil
@@ -258,14 +258,15 @@ func (r *Registry) Metrics() []string {
 	return slices.Sorted(maps.Keys(r.metrics))
 }
 
-// Detach says that nobody holds ids of the agent's series any more: its connection has ended and nothing is pending.
-// From then on its series may be forgotten when they have been idle for long enough. Interning one of them, or
-// a batch of the agent, attaches it again.
+// Detach says that nobody holds ids of the agent's series that were given out before: its connection has ended and nothing is
+// pending, or it begins to describe its series anew. From then on those may be forgotten that are not interned again and
+// have been idle for long enough.
 func (r *Registry) Detach(agent string) {
-	r.mu.RLock()
-	defer r.mu.RUnlock()
+	r.mu.Lock()
+	defer r.mu.Unlock()
 	if from := r.senders[agent]; from != nil {
-		from.attached.Store(false)
+		from.turn++
+		from.held.Store(0)
 	}
 }
 

@@ -39,6 +39,7 @@ func (s *session) greet(hello *wire.Hello) error {
 	if err := s.takeOver(hello.Agent.ID); err != nil {
 		return err
 	}
+	s.server.sink.Detach(hello.Agent.ID) // the series of connections before this one
 	stored, unanswered := s.admit(hello.Agent)
 	if err := s.ending.Err(); err != nil {
 		return err

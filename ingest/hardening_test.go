@@ -119,6 +119,11 @@ func TestRefusedSamples(t *testing.T) {
 		good := &wire.Series{Metric: "good"}
 		for n := range uint64(2) { // refused again when the series is known
 			c.sendBinary(&wire.Batch{Epoch: "e", Seq: n + 1, Samples: []wire.Sample{{Series: good, Value: 1}, s, {Series: good, Value: 2}}})
+			if reason == wire.SeriesLimit && n == 0 { // an ack has no room for the whole reason
+				if told := expect[*wire.Notice](c); told.Level != "warning" || !strings.Contains(told.Text, "series of metric m") {
+					t.Errorf("the agent is told %+v", told)
+				}
+			}
 			ack := expect[*wire.Ack](c)
 			if want := (wire.Refused{Seq: n + 1, Index: 1, Reason: reason}); len(ack.Refused) != 1 || ack.Refused[0] != want {
 				t.Errorf("refused %+v, want %+v", ack.Refused, want)

@@ -39,6 +39,7 @@ type fakeSink struct {
 	live   func(*Batch)
 	fill   func() float64
 	forget func(string)
+	detach func(string)
 }
 
 func (f *fakeSink) Series(s wire.Series) (uint64, error) { return f.series(s) }
@@ -50,6 +51,7 @@ func (f *fakeSink) TakeGap(g *Gap) error { return f.gap(g) }
 func (f *fakeSink) Live(b *Batch)        { f.live(b) }
 func (f *fakeSink) Fill() float64        { return f.fill() }
 func (f *fakeSink) Forget(agent string)  { f.forget(agent) }
+func (f *fakeSink) Detach(agent string)  { f.detach(agent) }
 
 // hub is a Server behind a real listener, with a Sink that remembers what it is given and
 // stores it when the test says so, or at once.
@@ -68,6 +70,7 @@ type hub struct {
 	used      float64                      // of the bound on unstored samples
 	stored    map[string]map[string]uint64 // by agent and epoch
 	forgotten []string
+	detached  []string
 	storing   bool // Take stores at once
 }
 
@@ -83,7 +86,7 @@ func (k tokens) Agent(_ context.Context, token string) (string, bool, error) {
 func startHub(t testing.TB, configure ...func(*Config, *fakeSink)) *hub {
 	t.Helper()
 	h := &hub{t: t, registry: prometheus.NewRegistry(), stored: make(map[string]map[string]uint64), storing: true}
-	h.sink = &fakeSink{series: h.series, admit: h.admit, take: h.take, gap: h.takeGap, live: h.live, fill: h.fill, forget: h.forget}
+	h.sink = &fakeSink{series: h.series, admit: h.admit, take: h.take, gap: h.takeGap, live: h.live, fill: h.fill, forget: h.forget, detach: h.detach}
 	config := DefaultConfig()
 	for _, c := range configure {
 		c(&config, h.sink)
@@ -203,6 +206,12 @@ func (h *hub) forget(agent string) {
 	h.mu.Lock()
 	defer h.mu.Unlock()
 	h.forgotten = append(h.forgotten, agent)
+}
+
+func (h *hub) detach(agent string) {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	h.detached = append(h.detached, agent)
 }
 
 // store stores an epoch up to seq.

@@ -23,6 +23,7 @@ func (r *resolvedSeries) refuse(reason wire.Reason) {
 func (s *session) resolve(c *wire.Columns) error {
 	if c.Reset {
 		s.series = s.series[:0]
+		s.server.sink.Detach(s.agent.id)
 	}
 	s.series = slices.Grow(s.series, len(c.Defined))
 	for i := range c.Defined {
@@ -53,12 +54,24 @@ func (s *session) makeKnown(series wire.Series, resolved *resolvedSeries) error 
 	switch {
 	case errors.As(err, &reason) && slices.Contains(wire.Reasons, reason):
 		resolved.refuse(reason)
+		s.tellOnce(reason, err)
 	case err != nil:
 		s.log().Error("cannot make a series known", "metric", series.Metric, "error", err)
 		return s.overloaded("series cannot be taken now")
 	}
 	resolved.id = id
 	return nil
+}
+
+// tellOnce gives the agent and the log all that is known of why series are refused, once for each reason: it may go on for ever,
+// and an ack has only the reason's name.
+func (s *session) tellOnce(reason wire.Reason, why error) {
+	if slices.Contains(s.told, reason) {
+		return
+	}
+	s.told = append(s.told, reason)
+	s.log().Warn("series of an agent are refused", "reason", why)
+	s.send(&wire.Notice{Level: "warning", Text: "series are refused: " + why.Error()})
 }
 
 // mergeLabels returns the sample's labels, those of the agent it does not set itself, and

@@ -42,6 +42,7 @@ type session struct {
 	own      string // the epoch made for an agent that names none
 	epochs   map[string]*sequence
 	series   []resolvedSeries // by ref
+	told     []wire.Reason    // why the store refuses series, as the agent has been told
 	gapSeen  bool
 
 	lastBatch atomic.Int64    // milliseconds since the Unix epoch

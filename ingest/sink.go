@@ -53,6 +53,10 @@ type Sink interface {
 	// wire.Reason refuses the samples of the series; any other closes the connection.
 	Series(s wire.Series) (uint64, error)
 
+	// Detach says that ids of the agent's series given out before are not used any more: it describes
+	// its series anew, on a new connection or because it has sent a reset.
+	Detach(agent string)
+
 	// Admit says how far each epoch of the agent is stored, and takes batches of the agent
 	// from then on. It may take as long as a query; an error means that storage cannot
 	// answer yet, and is asked again.

@@ -59,6 +59,7 @@ func BenchmarkBatch(b *testing.B) {
 func unconnected(b testing.TB) *session {
 	id := uint64(0)
 	sink := &fakeSink{
+		detach: func(string) {},
 		series: func(wire.Series) (uint64, error) { id++; return id, nil },
 		take:   func(*Batch) error { return nil },
 		live:   func(*Batch) {},

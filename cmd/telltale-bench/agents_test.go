@@ -81,6 +81,8 @@ func (d *door) Take(b *ingest.Batch) error {
 
 func (d *door) Forget(string) {}
 
+func (d *door) Detach(string) {}
+
 func (d *door) TakeGap(*ingest.Gap) error { return nil }
 
 func (d *door) Live(*ingest.Batch) {}

@@ -3,6 +3,7 @@ package main
 import (
 	"context"
 	"errors"
+	"fmt"
 
 	"telltale/aggregate"
 	"telltale/aggregate/history"
@@ -32,11 +33,15 @@ func (s *sink) Series(d wire.Series) (uint64, error) {
 	if !errors.As(err, &refusal) {
 		return id, err
 	}
+	reason := wire.SeriesLimit
 	if refusal.Reason == aggregate.ReasonKindConflict {
-		return 0, wire.KindConflict
+		reason = wire.KindConflict
 	}
-	return 0, wire.SeriesLimit
+	return 0, fmt.Errorf("%w: %s", reason, refusal.Message)
 }
+
+// Detach lets series that the agent does not describe again be forgotten in time.
+func (s *sink) Detach(agent string) { s.registry.Detach(agent) }
 
 // Admit asks storage how far it has the agent's epochs, and makes it known to storage.
 func (s *sink) Admit(ctx context.Context, a wire.Agent) (map[string]uint64, error) {

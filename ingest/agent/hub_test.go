@@ -126,6 +126,8 @@ func (s *storage) Fill() float64 {
 
 func (s *storage) Forget(string) {}
 
+func (s *storage) Detach(string) {}
+
 // storeLocked stores all that waits.
 func (s *storage) storeLocked() {
 	for _, b := range s.waiting {

@@ -30,6 +30,8 @@ type session struct {
 	encoder *wire.Encoder
 	message []byte
 
+	described time.Time // when the encoder began to describe series anew
+
 	limits   wire.Limits
 	window   int // how much may be in flight
 	liveOnly bool
@@ -136,7 +138,7 @@ func (s *session) greet() error {
 	s.limits, s.window, s.liveOnly = welcome.Limits, max(welcome.Limits.MaxInFlight, 1), welcome.LiveOnly
 	remembered := s.limits
 	remembered.SeriesPerConnection = min(remembered.SeriesPerConnection, rememberedSeries)
-	s.encoder = wire.NewEncoder(remembered)
+	s.encoder, s.described = wire.NewEncoder(remembered), time.Now()
 	s.spool.Resume(welcome.Epochs)
 	for _, epoch := range epochs {
 		stored, answered := welcome.Epochs[epoch]
@@ -184,9 +186,17 @@ func (s *session) deliver(soft context.Context) error {
 	}
 }
 
+// describeEvery is how often all series are described anew: the hub forgets those that have ended
+// once it is not told of them any more.
+const describeEvery = time.Hour
+
 // fits encodes a batch and says whether the hub would take it.
 func (s *session) fits(batch *wire.Batch) bool {
 	var frameBytes int
+	if time.Since(s.described) > describeEvery {
+		s.encoder.Reset()
+		s.described = time.Now()
+	}
 	s.message, frameBytes = s.encoder.Append(s.message[:0], batch)
 	if frameBytes < s.limits.FrameBytes && len(batch.Samples) <= s.limits.SamplesPerBatch {
 		return true

@@ -6,6 +6,7 @@ import (
 	"errors"
 	"math"
 	"strconv"
+	"time"
 	"unicode/utf8"
 )
 
@@ -86,13 +87,17 @@ func readText(data []byte, into any) error {
 // textBatches is what a Decoder remembers for batches in JSON form, which describe a
 // series with every sample: its ref by description.
 type textBatches struct {
-	refs map[string]uint32
-	key  []byte
+	refs  map[string]uint32
+	key   []byte
+	began time.Time // of refs
 }
 
 // keptRefs is how many series the JSON form remembers before it starts anew. It is checked
 // between batches, so it is exceeded by at most one batch.
 const keptRefs = 10_000
+
+// keptFor is how long it remembers any: a hub forgets series that have ended once they are not described any more.
+const keptFor = time.Hour
 
 func (d *Decoder) textBatch(message []byte) (Frame, error) {
 	var t struct {
@@ -105,8 +110,8 @@ func (d *Decoder) textBatch(message []byte) (Frame, error) {
 	}
 	c := d.begin()
 	c.Epoch, c.Seq = t.Epoch, t.Seq
-	if c.Reset = d.text.refs == nil || len(d.text.refs) > keptRefs; c.Reset {
-		d.text.refs = make(map[string]uint32)
+	if c.Reset = len(d.text.refs) > keptRefs || time.Since(d.text.began) > keptFor; c.Reset {
+		d.text.refs, d.text.began = make(map[string]uint32), time.Now()
 	}
 	if err := d.eachTextSample(t.Samples); err != nil {
 		return nil, err
