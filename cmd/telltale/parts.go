@@ -95,9 +95,9 @@ func startEngine(ctx context.Context, dataDir, path string, memoryBytes int64, l
 
 // openTelemetry makes the path from the agents' door to live state and history.
 func (h *hub) openTelemetry(context.Context) error {
-	limits := aggregate.DefaultLimits()
-	limits.Own = self.ID
-	registry := aggregate.NewRegistry(limits)
+	registry := aggregate.NewRegistry(aggregate.Limits{
+		SeriesPerAgent: h.config.MaxAgentSeries, Series: h.config.MaxSeries, Own: self.ID,
+	})
 	h.live = aggregate.NewLive(aggregate.LiveConfig{}, registry)
 	registerStats(h.metrics, registry, h.live)
 

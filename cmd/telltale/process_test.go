@@ -45,14 +45,14 @@ func install(t *testing.T) *installation {
 	return &installation{t: t, bin: bin, data: t.TempDir(), listen: free.Addr().String()}
 }
 
-// programs builds both programs for the first test that asks, and returns their folder. removePrograms is for the end.
+// programs builds the programs for the first test that asks, and returns their folder. removePrograms is for the end.
 var programs = sync.OnceValues(func() (string, error) {
 	bin, err := os.MkdirTemp("", "telltale-bin-")
 	if err != nil {
 		return "", err
 	}
 	programsFolder = bin
-	build := exec.Command("go", "build", "-o", bin, "telltale/cmd/telltale", "telltale/cmd/telltale-agent")
+	build := exec.Command("go", "build", "-o", bin, "telltale/cmd/telltale", "telltale/cmd/telltale-agent", "telltale/cmd/telltale-bench")
 	build.Env = append(os.Environ(), "CGO_ENABLED=0")
 	if out, err := build.CombinedOutput(); err != nil {
 		return bin, fmt.Errorf("go build: %w\n%s", err, out)
@@ -128,9 +128,9 @@ func (p *process) signal(s syscall.Signal) {
 	<-p.ended
 }
 
-func (in *installation) startHub() *process {
+func (in *installation) startHub(more ...string) *process {
 	in.t.Helper()
-	hub := in.start("telltale", "serve", "--data", in.data, "--listen", in.listen)
+	hub := in.start("telltale", append([]string{"serve", "--data", in.data, "--listen", in.listen}, more...)...)
 	eventually(in.t, "the hub is ready", func() bool {
 		response, err := http.Get("http://" + in.listen + "/readyz")
 		if err != nil {

@@ -24,6 +24,8 @@ type serveCommand struct {
 	TLSKey            string        `help:"Its private key." type:"existingfile" name:"tls-key" placeholder:"FILE"`
 	Insecure          bool          `help:"Serve plain HTTP on another address than loopback: passwords and tokens pass in the clear."`
 	MaxUnstored       int64         `help:"Bound on samples received and not yet stored, in bytes." default:"536870912" placeholder:"BYTES"`
+	MaxSeries         int           `help:"Most series at a time; samples of further ones are refused. A series takes about 1 KB." default:"2000000"`
+	MaxAgentSeries    int           `help:"The same for the series of one agent." default:"20000" name:"max-series-per-agent"`
 	RetentionRaw      time.Duration `help:"How long raw samples are kept, at least; whole days are dropped." default:"72h"`
 	Retention10s      time.Duration `help:"How long sums of 10 s are kept, at least; whole days are dropped." name:"retention-10s" env:"TELLTALE_RETENTION_10S" default:"336h"`
 	Retention1m       time.Duration `help:"How long sums of 1 m are kept, at least; whole weeks are dropped." name:"retention-1m" env:"TELLTALE_RETENTION_1M" default:"2160h"`
@@ -53,6 +55,9 @@ func (c *serveCommand) Validate() error {
 	}
 	if c.MaxViewers < 1 || c.MaxPerUser < 1 {
 		return fmt.Errorf("--max-viewers=%d and --max-viewers-per-user=%d: give at least 1", c.MaxViewers, c.MaxPerUser)
+	}
+	if c.MaxSeries < 1 || c.MaxAgentSeries < 1 {
+		return fmt.Errorf("--max-series=%d and --max-series-per-agent=%d: give at least 1", c.MaxSeries, c.MaxAgentSeries)
 	}
 	if c.MinFree < 0 {
 		return fmt.Errorf("--min-free=%d: give 0 or more bytes", c.MinFree)
