@@ -1,6 +1,7 @@
 package dashboard
 
 import (
+	"context"
 	"errors"
 	"fmt"
 	"log/slog"
@@ -45,11 +46,13 @@ func handleError(log *slog.Logger) fiber.ErrorHandler {
 	}
 }
 
-// turnedAway says that a handler refuses for now, on purpose: thousands of agents that come
-// back at once are no failures of ours.
+// turnedAway says that a handler refuses for now, on purpose, or that nobody waits for its answer any more: thousands of
+// agents that come back at once are no failures of ours, nor are statements beyond those that may run. Each is counted.
 func turnedAway(err error) bool {
 	var framework *fiber.Error
-	return errors.As(err, &framework) && framework.Code == http.StatusServiceUnavailable
+	var public *apiError
+	return errors.As(err, &framework) && framework.Code == http.StatusServiceUnavailable ||
+		errors.As(err, &public) && public.code == "busy" || errors.Is(err, context.Canceled)
 }
 
 func publicError(err error) *apiError {
@@ -65,7 +68,7 @@ func publicError(err error) *apiError {
 		return refuse(http.StatusRequestHeaderFieldsTooLarge, "head_too_large",
 			fmt.Sprintf("the request's address and headers take at most %d bytes: clear the cookies of this address", maxHeadBytes))
 	case errors.Is(err, fiber.ErrRequestEntityTooLarge):
-		return refuse(http.StatusRequestEntityTooLarge, "body_too_large", fmt.Sprintf("a request's body takes at most %d bytes", maxBodyBytes))
+		return refuse(http.StatusRequestEntityTooLarge, "body_too_large", fmt.Sprintf("a request's body takes at most %d bytes: send a smaller one", maxBodyBytes))
 	case errors.As(err, &framework) && framework.Code < http.StatusInternalServerError, turnedAway(err):
 		code := strings.ReplaceAll(strings.ToLower(http.StatusText(framework.Code)), " ", "_")
 		return refuse(framework.Code, code, framework.Message)

@@ -25,6 +25,7 @@ type Analysts interface {
 
 // SQL is a statement to run.
 type SQL struct {
+	Asker      string // the user or the token that asks, for limits of its own
 	Text       string
 	Format     string            // as ClickHouse names it; a FORMAT in the text wins
 	Parameters map[string]string // values of {name:Type} in the text
@@ -85,7 +86,7 @@ func parseSQL(c *fiber.Ctx) (SQL, error) {
 	case len(strings.TrimSpace(string(body))) == 0:
 		return SQL{}, refuse(http.StatusBadRequest, "bad_request", "send the SQL as the body")
 	case len(body) > maxSQLBytes:
-		return SQL{}, refuse(http.StatusRequestEntityTooLarge, "body_too_large", fmt.Sprintf("a statement takes at most %d bytes", maxSQLBytes))
+		return SQL{}, refuse(http.StatusRequestEntityTooLarge, "body_too_large", fmt.Sprintf("a statement takes at most %d bytes: shorten it, for example by WHERE conditions in place of lists", maxSQLBytes))
 	}
 	f, err := chooseFormat(c)
 	if err != nil {
@@ -97,7 +98,8 @@ func parseSQL(c *fiber.Ctx) (SQL, error) {
 			parameters[name] = value
 		}
 	}
-	return SQL{Text: string(body), Format: f.clickhouse, Parameters: parameters}, nil
+	asker, _ := c.Locals(askerKey).(string)
+	return SQL{Asker: asker, Text: string(body), Format: f.clickhouse, Parameters: parameters}, nil
 }
 
 func chooseFormat(c *fiber.Ctx) (sqlFormat, error) {
@@ -148,11 +150,16 @@ func (a *App) requireAnalyst(c *fiber.Ctx) error {
 	if secret, found := strings.CutPrefix(c.Get(fiber.HeaderAuthorization), "Bearer "); found {
 		return a.requireQueryToken(c, secret)
 	}
-	if _, err := a.findAnalyst(c, "run SQL", store.QueryScope); err != nil {
+	session, err := a.findAnalyst(c, "run SQL", store.QueryScope)
+	if err != nil {
 		return err
 	}
+	c.Locals(askerKey, "user "+session.User.Name)
 	return c.Next()
 }
+
+// askerKey is where requireAnalyst leaves who asks.
+const askerKey = "asker"
 
 // findAnalyst returns the session of an admin or an analyst. A program that wants to do the same needs a token of the scope.
 func (a *App) findAnalyst(c *fiber.Ctx, what string, scope store.Scope) (store.Session, error) {
@@ -176,9 +183,11 @@ func (a *App) requireReader(c *fiber.Ctx) error {
 }
 
 func (a *App) requireQueryToken(c *fiber.Ctx, secret string) error {
-	if _, err := a.Store.Tokens.Verify(secret, store.QueryScope); err != nil {
+	token, err := a.Store.Tokens.Verify(secret, store.QueryScope)
+	if err != nil {
 		return refuse(http.StatusUnauthorized, "unauthorized", "unknown token: make one with 'telltale token create --scope query NAME'")
 	}
+	c.Locals(askerKey, "token "+token.ID)
 	return c.Next()
 }
 

@@ -13,15 +13,8 @@ import (
 	"github.com/prometheus/client_golang/prometheus"
 )
 
-const (
-	maxAnalystReads = 4 // statements that run at once; ClickHouse's own limit for the user should not be lower
-	analystPatience = 10 * time.Second
-	// analystTimeout bounds a statement with the sending of its result. ClickHouse ends the statement itself sooner.
-	analystTimeout = 5 * time.Minute
-)
-
-// Formats are those that a result may have, as ClickHouse names them.
-var Formats = []string{"JSON", "JSONCompact", "JSONEachRow", "CSVWithNames", "TabSeparatedWithNames", "Parquet", "ArrowStream"}
+// analystTimeout bounds a statement with the sending of its result. ClickHouse ends the statement itself sooner.
+const analystTimeout = 5 * time.Minute
 
 // Analyst runs the SQL of analysts in ClickHouse, over its HTTP interface, as a user who may read the views and
 // nothing else: what the user may do, and at what cost, is ClickHouse's to enforce. ClickHouse makes the formats as well.
@@ -29,11 +22,11 @@ type Analyst struct {
 	address url.URL // of the HTTP interface, without the user
 	user    *url.Userinfo
 	client  *http.Client
-	turns   chan struct{} // one for each statement that runs
+	turns   *analystTurns
 	metrics *analystMetrics
 }
 
-type analystMetrics struct{ statements, refused, failed prometheus.Counter }
+type analystMetrics struct{ statements, failed prometheus.Counter }
 
 // NewAnalyst returns an Analyst for an address such as http://analyst:password@127.0.0.1:8123/telltale, whose path
 // names the database.
@@ -53,10 +46,9 @@ func NewAnalyst(address string, reg prometheus.Registerer) (*Analyst, error) {
 		user:    u.User,
 		// Compression would only cost: the server is near, and whoever is far away is behind a proxy.
 		client: &http.Client{Transport: &http.Transport{DisableCompression: true, MaxIdleConns: maxAnalystReads}},
-		turns:  make(chan struct{}, maxAnalystReads),
+		turns:  newAnalystTurns(counter("refused_total", "Statements of analysts refused because others were running.")),
 		metrics: &analystMetrics{
 			statements: counter("statements_total", "Statements of analysts that were run."),
-			refused:    counter("refused_total", "Statements of analysts refused because others were running."),
 			failed:     counter("failed_total", "Statements of analysts that ClickHouse refused or gave up."),
 		},
 	}, nil
@@ -74,17 +66,18 @@ type Result struct {
 	Body io.ReadCloser
 }
 
-// Run runs one statement in a format of Formats, unless the statement names another; parameters are the values of {name:Type}
-// in it. The result must be closed; the statement ends in ClickHouse when it is, or when ctx ends. Errors that lie with the
+// Run runs one statement of an asker, a user or a program, in a format as ClickHouse names it, unless the statement names another;
+// parameters are the values of {name:Type} in it. The result must be closed; the statement ends in ClickHouse when it is, or when ctx ends. Errors that lie with the
 // statement are *SQLError.
-func (a *Analyst) Run(ctx context.Context, sql, format string, parameters map[string]string) (*Result, error) {
-	if err := a.turn(ctx); err != nil {
+func (a *Analyst) Run(ctx context.Context, asker, sql, format string, parameters map[string]string) (*Result, error) {
+	giveBack, err := a.turns.take(ctx, asker)
+	if err != nil {
 		return nil, err
 	}
 	ctx, cancel := context.WithTimeout(ctx, analystTimeout)
 	end := func() {
 		cancel()
-		<-a.turns
+		giveBack()
 	}
 	a.metrics.statements.Inc()
 	result, err := a.send(ctx, sql, format, parameters)
@@ -97,25 +90,12 @@ func (a *Analyst) Run(ctx context.Context, sql, format string, parameters map[st
 	return result, nil
 }
 
-func (a *Analyst) turn(ctx context.Context) error {
-	patience := time.NewTimer(analystPatience)
-	defer patience.Stop()
-	select {
-	case a.turns <- struct{}{}:
-		return nil
-	case <-patience.C:
-		a.metrics.refused.Inc()
-		return limited(CodeBusy, "%d statements are running already: run yours again later", maxAnalystReads)
-	case <-ctx.Done():
-		return context.Cause(ctx)
-	}
-}
-
 func (a *Analyst) send(ctx context.Context, sql, format string, parameters map[string]string) (*Result, error) {
 	address := a.address
 	values := address.Query()
 	values.Set("default_format", format)
 	values.Set("cancel_http_readonly_queries_on_client_close", "1")
+	values.Set("output_format_arrow_compression_method", "none") // not every reader of Arrow can decompress: JavaScript's cannot
 	for name, value := range parameters {
 		values.Set("param_"+name, value)
 	}

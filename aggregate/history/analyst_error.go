@@ -34,7 +34,7 @@ var sqlRemedies = map[int]struct{ code, remedy string }{
 	202: {CodeBusy, "run it again when others have ended"},
 	241: {CodeSQLLimit, "group by less, or ask for a shorter range or a coarser tier"},
 	307: {CodeSQLLimit, "ask for a shorter range or fewer columns"},
-	396: {CodeSQLLimit, "add a LIMIT, group the rows, or add SETTINGS max_result_rows = 10000000"},
+	396: {CodeSQLLimit, "add a LIMIT, group the rows, or add SETTINGS max_result_rows = 10000000, max_result_bytes = 1073741824"},
 	452: {CodeForbidden, "this setting has a limit for analysts"},
 	497: {CodeForbidden, "analysts read the views of the database telltale, and nothing else"},
 }

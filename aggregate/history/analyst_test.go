@@ -54,7 +54,7 @@ func TestAnalystGetsFormats(t *testing.T) {
 		{"Parquet", "application/", func(body string) (any, error) { return body[:4] + body[len(body)-4:], nil }, "PAR1PAR1"},
 		{"ArrowStream", "application/", func(body string) (any, error) { return body[:4], nil }, "\xff\xff\xff\xff"},
 	} {
-		result, err := a.Run(t.Context(), sql, c.format, parameters)
+		result, err := a.Run(t.Context(), "ada", sql, c.format, parameters)
 		if err != nil {
 			t.Fatalf("%s: %v", c.format, err)
 		}
@@ -82,7 +82,7 @@ func TestAnalystIsRefused(t *testing.T) {
 		"SELECT groupArray(number) FROM numbers(100000000) SETTINGS max_memory_usage = 1000000": {CodeSQLLimit, "group by less", 241},
 		"CREATE TABLE t (a Int8) ENGINE = Memory SETTINGS readonly = 1":                         {CodeForbidden, "they do not write", 164},
 	} {
-		_, err := a.Run(t.Context(), sql, "JSON", nil)
+		_, err := a.Run(t.Context(), "ada", sql, "JSON", nil)
 		var wrong *SQLError
 		if !errors.As(err, &wrong) || wrong.Code != want.Code || wrong.Exception != want.Exception || !strings.Contains(wrong.Message, want.Message) {
 			t.Errorf("%s: got %v, want %v", sql, err, &want)
@@ -93,7 +93,7 @@ func TestAnalystIsRefused(t *testing.T) {
 // TestResultThatBreaksOffIsNotWhole: a reader must not take a part for all.
 func TestResultThatBreaksOffIsNotWhole(t *testing.T) {
 	a := newTestStore(t).newAnalyst()
-	result, err := a.Run(t.Context(), "SELECT number, throwIf(number = 3000000, 'that is too far') FROM numbers(4000000) SETTINGS max_result_rows = 0", "CSVWithNames", nil)
+	result, err := a.Run(t.Context(), "ada", "SELECT number, throwIf(number = 3000000, 'that is too far') FROM numbers(4000000) SETTINGS max_result_rows = 0", "CSVWithNames", nil)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -113,7 +113,7 @@ func TestStatementEndsWithItsReader(t *testing.T) {
 	s := newTestStore(t)
 	a := s.newAnalyst()
 	const endless = "SELECT number, sleepEachRow(0.02) FROM system.numbers SETTINGS max_block_size = 10"
-	result, err := a.Run(t.Context(), endless, "CSVWithNames", nil)
+	result, err := a.Run(t.Context(), "ada", endless, "CSVWithNames", nil)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -132,7 +132,7 @@ func TestStatementEndsWithItsReader(t *testing.T) {
 		}
 	}
 	for range maxAnalystReads + 1 { // all turns were given back
-		result, err := a.Run(t.Context(), "SELECT 1", "JSON", nil)
+		result, err := a.Run(t.Context(), "ada", "SELECT 1", "JSON", nil)
 		if err != nil {
 			t.Fatal(err)
 		}

@@ -51,7 +51,7 @@ func (a analysts) Run(ctx context.Context, statement dashboard.SQL) (*dashboard.
 			Code: "no_sql", Message: "this hub has no address for analysts: start it with --clickhouse-analyst http://user:password@host:8123/telltale",
 		}
 	}
-	result, err := a.sql.Run(ctx, statement.Text, statement.Format, statement.Parameters)
+	result, err := a.sql.Run(ctx, statement.Asker, statement.Text, statement.Format, statement.Parameters)
 	if err != nil {
 		return nil, asAsked(err)
 	}
