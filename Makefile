@@ -21,7 +21,7 @@ export CGO_ENABLED := 0
 # One thing at a time: the tests measure and start processes, and their output should be readable.
 .NOTPARALLEL:
 .DELETE_ON_ERROR:
-.PHONY: help run test build check prove bench clean need-go need-node need-gcc need-chromium need-proxies go-test fuzz web-test e2e
+.PHONY: help run test build check prove bench clean need-go need-node need-gcc need-chromium need-proxies need-python go-test fuzz web-test e2e
 
 help:
 	@echo 'make run      set up, build, start the hub and an agent for this host'
@@ -46,7 +46,7 @@ check: need-go $(LINT) web/$(INSTALLED)
 	$(LINT) run
 	npm run check --prefix web
 
-go-test: build need-gcc need-chromium need-proxies docs/examples/shop/$(INSTALLED) stream/clients/$(INSTALLED)
+go-test: build need-gcc need-chromium need-proxies need-python docs/examples/shop/$(INSTALLED) stream/clients/$(INSTALLED) cmd/telltale/readers/$(INSTALLED)
 	CGO_ENABLED=1 go test -race -timeout 10m ./...
 
 # What reads bytes from strangers or from a disk; all other targets have their seeds run by go-test, and are fuzzed by prove.
@@ -69,7 +69,7 @@ bench: build
 	.ci/bench
 
 clean:
-	rm -rf bin aggregate/engine/node_modules web/node_modules docs/examples/shop/node_modules stream/clients/node_modules
+	rm -rf bin aggregate/engine/node_modules web/node_modules docs/examples/shop/node_modules stream/clients/node_modules cmd/telltale/readers/node_modules
 	find web/dist -mindepth 1 ! -name .gitkeep -delete
 
 aggregate/engine/$(INSTALLED): aggregate/engine/package.json aggregate/engine/package-lock.json | need-node
@@ -86,6 +86,10 @@ docs/examples/shop/$(INSTALLED): docs/examples/shop/package.json docs/examples/s
 
 stream/clients/$(INSTALLED): stream/clients/package.json stream/clients/package-lock.json | need-node
 	$(NPM_CI) stream/clients
+	@touch $@
+
+cmd/telltale/readers/$(INSTALLED): cmd/telltale/readers/package.json cmd/telltale/readers/package-lock.json | need-node
+	$(NPM_CI) cmd/telltale/readers
 	@touch $@
 
 web/dist/index.html: $(WEB_SOURCES) web/$(INSTALLED)
@@ -107,6 +111,10 @@ need-gcc:
 
 need-chromium:
 	@.ci/need chromium
+
+# Its standard library reads results of SQL.
+need-python:
+	@.ci/need python3
 
 # The edge's proxies and curl, through which the stream is tested.
 need-proxies:
