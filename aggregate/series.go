@@ -95,6 +95,9 @@ func NewSeriesID(metric string, labels []Label) SeriesID {
 		_, _ = d.Write(separator)
 		_, _ = d.WriteString(l.Value)
 	}
-	const ofLabels = 1<<(63-metricBits) - 1
-	return FirstSeriesID | xxhash.Sum64String(metric)>>1&^ofLabels | d.Sum64()&ofLabels
+	return FirstSeriesID | xxhash.Sum64String(metric)>>1&^SeriesBits | d.Sum64()&SeriesBits
 }
+
+// SeriesBits are the bits of an id that tell the series of a metric apart. The others are of the metric alone; they were not in the
+// first ids there were, in which these bits were the same as now.
+const SeriesBits SeriesID = 1<<(63-metricBits) - 1

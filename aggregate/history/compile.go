@@ -18,6 +18,23 @@ import (
 type statement struct {
 	text       string
 	parameters []any
+	renamed    bool // see matching
+}
+
+// series is what tells the series of a row apart.
+func (s *statement) series() string {
+	if s.renamed {
+		return fmt.Sprintf("bitAnd(series, %d) AS series", aggregate.SeriesBits)
+	}
+	return "series"
+}
+
+// matching is the table of that name, to be joined with what is folded.
+func (s *statement) matching() string {
+	if s.renamed {
+		return fmt.Sprintf(`(SELECT bitAnd(id, %d) AS id, any(grp) AS grp, max(hold) AS hold FROM matching AS m GROUP BY bitAnd(m.id, %[1]d))`, aggregate.SeriesBits)
+	}
+	return "matching"
 }
 
 // bind gives a parameter its value and returns its place in the text.
@@ -74,7 +91,7 @@ func (s *statement) label(parameter, name string) string {
 // its rows are the groups with a value in any window, the windows in which they have one, and these values. It gives
 // at most so many groups. hold is the longest in matching.
 func compile(r reading, parts []part, hold int64, most int) statement {
-	var s statement
+	s := statement{renamed: r.renamed}
 	s.bind("step", "Int64", int64(r.windows.step))
 	s.bind("first", "Int64", r.windows.first)
 	s.bind("last", "Int64", r.windows.last)

@@ -55,10 +55,10 @@ var folds = map[aggregate.Over]fold{
 func (s *statement) folded(f fold, step aggregate.Step, parts []part) string {
 	var folded, rows []string
 	for i, p := range parts {
-		switch p.table.step {
-		case step:
+		switch {
+		case p.table.step == step && !s.renamed:
 			folded = append(folded, s.tierRows(f.exact, true, p, i))
-		case 0:
+		case p.table.step == 0:
 			rows = append(rows, s.rawRows(f.raw, p, i))
 		default:
 			rows = append(rows, s.tierRows(f.tier, f.repeats, p, i))
@@ -81,9 +81,9 @@ func (s *statement) tierRows(columns string, once bool, p part, number int) stri
 		final = " FINAL"
 	}
 	return `
-				SELECT series, intDiv(toInt64(toUnixTimestamp(start)) * 1000, {step:Int64}) AS w, ` + columns + `
+				SELECT ` + s.series() + `, intDiv(toInt64(toUnixTimestamp(start)) * 1000, {step:Int64}) AS w, ` + columns + `
 				FROM ` + p.table.name + final + `
-				WHERE series IN (SELECT id FROM matching)
+				WHERE ` + p.table.name + `.series IN (SELECT id FROM matching)
 					AND (` + s.within("start", "toDateTime", 1000, p, number) + `)`
 }
 
@@ -95,9 +95,9 @@ func (s *statement) tierRows(columns string, once bool, p part, number int) stri
 func (s *statement) rawRows(columns string, p part, number int) string {
 	day := max(0, p.ranges[0].From-int64(aggregate.Hour)) / int64(aggregate.Day)
 	return `
-				SELECT series, intDiv(toUnixTimestamp64Milli(ts), {step:Int64}) AS w, ` + columns + `
+				SELECT ` + s.series() + `, intDiv(toUnixTimestamp64Milli(ts), {step:Int64}) AS w, ` + columns + `
 				FROM raw
-				WHERE series IN (SELECT id FROM matching)
+				WHERE raw.series IN (SELECT id FROM matching)
 					AND (` + s.within("ts", "fromUnixTimestamp64Milli", 1, p, number) + `)
 					AND day >= toDate(` + s.bind("day", "UInt16", day) + `)`
 }

@@ -25,7 +25,7 @@ func (s *statement) valued(r reading, parts []part, hold int64) string {
 	f := folds[r.query.Over]
 	folded := s.folded(f, r.windows.step, parts)
 	if hold > 0 {
-		return carried(folded)
+		return s.carried(folded)
 	}
 	columns := "v"
 	if f.by != "" {
@@ -35,13 +35,13 @@ func (s *statement) valued(r reading, parts []part, hold int64) string {
 		SELECT grp, w, ` + columns + `
 		FROM (` + folded + `
 		) AS folded
-		INNER JOIN matching ON folded.series = matching.id`
+		INNER JOIN ` + s.matching() + ` AS found ON folded.series = found.id`
 }
 
 // carried lets each value stand in the windows after its own, until the series has the next value or was silent for
 // too long. It looks for the values' next windows, so that its work is bounded by the windows there are, whatever
 // interval a series states.
-func carried(folded string) string {
+func (s *statement) carried(folded string) string {
 	return `
 		SELECT grp, arrayJoin(range(greatest(at, {first:Int64}), least(next, at + hold + 1))) AS w, v
 		FROM
@@ -51,5 +51,5 @@ func carried(folded string) string {
 			FROM (` + folded + `
 			)
 		) AS folded
-		INNER JOIN matching ON folded.series = matching.id`
+		INNER JOIN ` + s.matching() + ` AS found ON folded.series = found.id`
 }

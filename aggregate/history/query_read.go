@@ -42,6 +42,8 @@ type reading struct {
 	query   aggregate.Query // normal
 	windows windows
 
+	renamed bool // series may have two ids: see matching
+
 	best   int               // so many groups, those with the greatest sums over the windows, best first; 0: all
 	except []aggregate.Group // these groups are left out, and the series of the others read as one group
 }
@@ -121,6 +123,7 @@ func (r *Reader) run(ctx context.Context, rd reading, states []TierState) ([]gro
 	if rd.best > 0 {
 		wanted = min(wanted, rd.best+1)
 	}
+	rd.renamed = m.renamed
 	var groups []groupValues
 	parts := cover(r.tables, states, rd.windows.step, span, time.Now().UnixMilli())
 	err = r.rows(ctx, compile(rd, parts, m.longest, wanted), table, func(rows driver.Rows) error {

@@ -20,6 +20,9 @@ type matching struct {
 	hold    []int64  // for how many windows the series' last value is carried
 	groups  []aggregate.Group
 	longest int64 // of hold
+
+	// renamed says that some ids are not those that the series have now. One that has sent since its id changed has two.
+	renamed bool
 }
 
 // lookup finds the series that a reading reads: those of the kind that its query is for. Where there are only others,
@@ -74,6 +77,7 @@ func holdOf(q aggregate.Query, intervalMS uint32) int64 {
 }
 
 func (m *matching) add(id uint64, group uint32, hold int64) {
+	m.renamed = m.renamed || len(m.id) > 0 && (id^m.id[0])&^aggregate.SeriesBits != 0 // for they are of one metric
 	m.id, m.group, m.hold = append(m.id, id), append(m.group, group), append(m.hold, hold)
 	m.longest = max(m.longest, hold)
 }
