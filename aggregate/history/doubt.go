@@ -34,6 +34,9 @@ func (w *Writer) store(ctx context.Context, b *block) error {
 			return context.Cause(ctx)
 		}
 		w.metrics.doubts.Inc()
+		if !isPoison(err) {
+			w.failed(err)
+		}
 		w.log.Warn("a block is in doubt", "block", b.number, "attempt", attempt, "error", err)
 		stored, settleErr := w.settle(ctx, b)
 		if settleErr != nil {

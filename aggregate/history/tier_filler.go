@@ -33,6 +33,7 @@ type filler struct {
 
 	mu      sync.Mutex // guards what follows; taken after Writer.mu where both are, and never held in a wait
 	settled bool       // the past is in the ledgers
+	begun   int64      // ms: when the writer was ready
 	floor   int64      // ms: windows that begin earlier may have samples of an earlier run
 	closing int64      // ms: windows that end by then take no more rows: what comes for them is late
 	last    uint32     // the last block that the ledgers know of
@@ -62,7 +63,7 @@ func newFiller(w *Writer) *filler {
 func (f *filler) start(now time.Time) {
 	f.mu.Lock()
 	defer f.mu.Unlock()
-	f.closing = f.limit(now)
+	f.begun, f.closing = now.UnixMilli(), f.limit(now)
 	f.floor = ceilTo(now.UnixMilli()+aheadMS, windowMS)
 	for i := range f.ledgers {
 		f.ledgers[i].through = f.ledgers[i].windowOf(f.closing)

@@ -41,7 +41,13 @@ func (f *filler) write(ctx context.Context, i int, window int64, cells []cell) e
 	for len(cells) > 0 {
 		n := min(len(cells), maxTierInsertRows)
 		columns := newTierColumns(window/1000, cells[:n])
-		err := f.w.retry(ctx, func() error { return f.insertRows(ctx, tiers[i].table, columns) })
+		err := f.w.retry(ctx, func() error {
+			err := f.insertRows(ctx, tiers[i].table, columns)
+			if err != nil {
+				f.failed(i, err)
+			}
+			return err
+		})
 		if err != nil {
 			return err
 		}

@@ -28,7 +28,8 @@ type ledger struct {
 	backlog      rangeSet
 	backlogFirst uint32
 
-	repairing *repair // the one under way
+	repairing *repair  // the one under way
+	failure   *Failure // the last one
 }
 
 // pending is a window that the tier lacks, or part of it.

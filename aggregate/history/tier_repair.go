@@ -76,6 +76,7 @@ func (r *repairer) do(ctx context.Context, job *repair) error {
 	took := time.Since(began)
 	r.f.finishRepair(job, err == nil)
 	if err != nil && ctx.Err() == nil {
+		r.f.failed(job.tier, err)
 		r.f.w.log.Warn("windows of a tier are not recomputed yet; it is tried again", "tier", tiers[job.tier].table, "error", err)
 		took = max(took, maxRetry)
 	}

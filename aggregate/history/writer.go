@@ -146,6 +146,7 @@ type Writer struct {
 	newAgents []agentRow
 	free      rows      // memory of the last stored block, for the next open one
 	followed  time.Time // when the last stored block was sealed
+	failure   *Failure  // the last failure to store a block
 }
 
 // NewWriter returns a writer for the database of o, which Migrate has prepared. server is nil for
