@@ -40,8 +40,12 @@ func (c *backupCommand) Run(ctx context.Context) error {
 	if err != nil {
 		return fmt.Errorf("back up users and tokens: %w", err)
 	}
-	size, err := scratch.pack(c.File, backupHead{Version: version, Created: time.Now().UTC(), Records: records, History: !c.WithoutHistory})
+	head := backupHead{Version: version, Created: time.Now().UTC(), Records: records, History: !c.WithoutHistory}
+	size, err := scratch.pack(c.File, head)
 	if err != nil {
+		return err
+	}
+	if err := (backupNote{Time: head.Created, File: c.File, History: head.History}).write(c.Data); err != nil {
 		return err
 	}
 	fmt.Printf("%s: %s, with %d users and tokens\n", c.File, megabytes(size), records)

@@ -62,6 +62,9 @@ func (in *installation) backUpAndRestore(hub *process) {
 	before := in.contents(hub)
 	file := filepath.Join(t.TempDir(), "copy.tar")
 	t.Log(in.command("backup", "--data", in.data, file)) // while the hub runs
+	if e := in.doctor(); !e.has("backup", "ok", "of everything", "") {
+		t.Errorf("the doctor does not know of the backup:\n%s", &e)
+	}
 	again := exec.Command(filepath.Join(in.bin, "telltale"), "backup", "--data", in.data, file)
 	if out, err := again.CombinedOutput(); err == nil || !strings.Contains(string(out), "exists already") {
 		t.Errorf("a second backup to the same file: %v\n%s", err, out)

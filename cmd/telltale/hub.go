@@ -11,6 +11,7 @@ import (
 	"time"
 
 	"github.com/ClickHouse/clickhouse-go/v2"
+	"github.com/nats-io/nats.go"
 	"github.com/prometheus/client_golang/prometheus"
 	"github.com/prometheus/client_golang/prometheus/collectors"
 	"golang.org/x/sync/errgroup"
@@ -45,10 +46,13 @@ type hub struct {
 	streams  *stream.Hub
 	app      *dashboard.App
 	listener net.Listener
+	nats     *nats.Conn
+	registry *aggregate.Registry
+	started  time.Time
 }
 
 func openHub(ctx context.Context, c *serveCommand, log *slog.Logger) (h *hub, err error) {
-	h = &hub{config: c, log: log, metrics: prometheus.NewRegistry()}
+	h = &hub{config: c, log: log, metrics: prometheus.NewRegistry(), started: time.Now()}
 	h.metrics.MustRegister(collectors.NewGoCollector(), collectors.NewProcessCollector(collectors.ProcessCollectorOpts{}))
 	steps := []func(context.Context) error{h.lock, h.openStore, h.openClickHouse, h.openTelemetry, h.openDashboard, h.listen}
 	for _, step := range steps {
@@ -111,6 +115,7 @@ func (h *hub) run(ctx context.Context) error {
 	group.Go(func() error { h.watchStorage(failed); return nil })
 	group.Go(func() error { h.self.Run(failed); return nil })
 	group.Go(func() error { h.noteClocks(failed); return nil })
+	group.Go(func() error { h.answerDoctors(failed); return nil })
 	group.Go(func() error { return h.app.Fiber().Listener(h.listener) })
 	h.printAddresses()
 

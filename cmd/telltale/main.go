@@ -28,16 +28,29 @@ type commands struct {
 	History historyCommand   `cmd:"" help:"Look after what is stored."`
 	Backup  backupCommand    `cmd:"" help:"Write users, tokens and all of history to one file, also while a hub runs."`
 	Restore restoreCommand   `cmd:"" help:"Make a data directory of a backup."`
+	Doctor  doctorCommand    `cmd:"" help:"Say whether all is well with a hub, its ClickHouse and its agents, and what to do where it is not."`
 	Version kong.VersionFlag `help:"Print the version and exit." env:"-"`
 	Config  kong.ConfigFlag  `help:"YAML file with flags as keys, for example 'listen: 127.0.0.1:8080'." placeholder:"FILE" type:"existingfile"`
 }
 
 func main() {
 	engine.RunChildIfAsked()
-	if err := run(os.Args[1:]); err != nil {
-		fmt.Fprintf(os.Stderr, "telltale: %v\n", err)
-		os.Exit(1)
+	os.Exit(exitCode(run(os.Args[1:])))
+}
+
+// exitCode says what went wrong, unless that is said already.
+func exitCode(err error) int {
+	if err == nil {
+		return 0
 	}
+	if code, said := errors.AsType[exitError](err); said {
+		return int(code)
+	}
+	fmt.Fprintf(os.Stderr, "telltale: %v\n", err)
+	if _, wrong := errors.AsType[*kong.ParseError](err); wrong {
+		return exitUnknown
+	}
+	return 1
 }
 
 func run(args []string) error {

@@ -29,6 +29,7 @@ func (h *hub) openStore(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
+	h.nats = nc
 	config := store.DefaultConfig()
 	config.Metrics = h.metrics
 	if h.store, err = store.Open(ctx, nc, config, h.log); err != nil {
@@ -98,6 +99,7 @@ func (h *hub) openTelemetry(context.Context) error {
 	registry := aggregate.NewRegistry(aggregate.Limits{
 		SeriesPerAgent: h.config.MaxAgentSeries, Series: h.config.MaxSeries, Own: self.ID,
 	})
+	h.registry = registry
 	h.live = aggregate.NewLive(aggregate.LiveConfig{}, registry)
 	registerStats(h.metrics, registry, h.live)
 
@@ -114,7 +116,7 @@ func (h *hub) openTelemetry(context.Context) error {
 		h.door.Stored(acks)
 	}, history.Config{
 		MaxUnstoredBytes: h.config.MaxUnstored, Retention: h.config.RetentionRaw, MinFreeBytes: h.config.MinFree,
-		QuarantineDir: filepath.Join(h.config.Data, "quarantine"),
+		QuarantineDir: filepath.Join(h.config.Data, quarantineFolder),
 		Retention10s:  h.config.Retention10s, Retention1m: h.config.Retention1m, Retention1h: h.config.Retention1h,
 	}, h.metrics, h.log)
 	if err != nil {

@@ -50,6 +50,11 @@ type client struct {
 
 func (in *installation) connect(id string, ahead time.Duration) *client {
 	in.t.Helper()
+	return in.connectWith(id, "e", ahead)
+}
+
+func (in *installation) connectWith(id, epoch string, ahead time.Duration) *client {
+	in.t.Helper()
 	dialer := websocket.Dialer{Subprotocols: []string{wire.Subprotocol}}
 	conn, _, err := dialer.Dial("ws://"+in.listen+wire.Path, http.Header{"Authorization": {"Bearer " + testToken}})
 	if err != nil {
@@ -57,7 +62,7 @@ func (in *installation) connect(id string, ahead time.Duration) *client {
 	}
 	in.t.Cleanup(func() { _ = conn.Close() })
 	c := &client{in.t, conn}
-	c.send(fmt.Sprintf(`{"type":"hello","agent":{"id":%q},"epochs":["e"],"time":%d}`, id, time.Now().Add(ahead).UnixMilli()))
+	c.send(fmt.Sprintf(`{"type":"hello","agent":{"id":%q},"epochs":[%q],"time":%d}`, id, epoch, time.Now().Add(ahead).UnixMilli()))
 	return c
 }
 
