@@ -16,6 +16,13 @@ type migrateCommand struct {
 	clickhouseFlags `embed:""`
 }
 
+// Help is shown below the command's usage.
+func (c *migrateCommand) Help() string {
+	return `A hub does the same at every start; this is for doing it beforehand, or with a user who may change tables where the
+hub's may not. It prints a line for each migration, may be repeated, and goes on where it was cut off. A history that a
+newer telltale has made is refused and left as it is. With the embedded ClickHouse no hub may run.`
+}
+
 // Run migrates and exits; 'serve' does the same at every start.
 func (c *migrateCommand) Run(ctx context.Context) error {
 	log := slog.Default()
@@ -24,7 +31,11 @@ func (c *migrateCommand) Run(ctx context.Context) error {
 		return err
 	}
 	defer done()
-	return history.Migrate(ctx, options, log)
+	if err := history.Migrate(ctx, options, log); err != nil {
+		return err
+	}
+	fmt.Printf("the history has schema %d, the newest that this telltale knows\n", history.SchemaVersion())
+	return nil
 }
 
 // clickhouseFlags say where the history is.
