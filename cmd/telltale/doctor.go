@@ -13,7 +13,7 @@ type doctorCommand struct {
 	Clickhouse   string        `help:"Outside ClickHouse, clickhouse://user:password@host:9000/telltale, to look at where no hub runs; one that runs looks at its own." placeholder:"DSN"`
 	Engine       string        `help:"The embedded ClickHouse: its library, its program, or a folder with either." type:"path" placeholder:"PATH"`
 	MinFree      int64         `help:"Floor of free room, in bytes, where no hub runs to tell its own." default:"1073741824" placeholder:"BYTES"`
-	RetentionRaw time.Duration `help:"How long raw samples are kept, where no hub runs to tell; so are the others." default:"72h"`
+	RetentionRaw time.Duration `help:"How long raw samples are kept, where no hub runs to tell." default:"72h"`
 	Retention10s time.Duration `name:"retention-10s" env:"TELLTALE_RETENTION_10S" default:"336h" hidden:""`
 	Retention1m  time.Duration `name:"retention-1m" env:"TELLTALE_RETENTION_1M" default:"2160h" hidden:""`
 	Retention1h  time.Duration `name:"retention-1h" env:"TELLTALE_RETENTION_1H" default:"17520h" hidden:""`

@@ -110,32 +110,40 @@ func askHubs(ctx context.Context, nc *nats.Conn, most int) ([]*facts, error) {
 	if err := nc.PublishRequest(doctorSubject, inbox, nil); err != nil {
 		return nil, fmt.Errorf("ask the hub: %w", err)
 	}
-	var all []*facts
-	for len(all) < most {
-		answer, err := answers.NextMsgWithContext(ctx)
-		if errors.Is(err, nats.ErrNoResponders) {
-			return nil, fmt.Errorf("%w: it is starting, or of a version without a doctor", errNoAnswer)
-		}
-		if err != nil {
-			break
-		}
-		f := new(facts)
-		if err := json.Unmarshal(answer.Data, f); err != nil {
-			return nil, fmt.Errorf("read the hub's answer with version %s: %w", version, err)
-		}
-		if f.Hub == nil {
-			return nil, fmt.Errorf("%w in a form that version %s knows", errNoAnswer, version)
-		}
-		f.received = time.Now()
-		all = append(all, f)
-		if most > 1 {
-			var cancel context.CancelFunc
-			ctx, cancel = context.WithTimeout(ctx, othersTimeout)
-			defer cancel() //nolint:gocritic // there are few hubs
-		}
+	first, err := nextFacts(ctx, answers)
+	if err != nil {
+		return nil, err
 	}
-	if len(all) == 0 {
-		return nil, fmt.Errorf("%w within %v", errNoAnswer, answerTimeout)
+	all := []*facts{first}
+	ctx, cancel := context.WithTimeout(ctx, othersTimeout)
+	defer cancel()
+	for len(all) < most {
+		another, err := nextFacts(ctx, answers)
+		if err != nil {
+			break // no more come, or one of another version, which is best asked with its own doctor
+		}
+		all = append(all, another)
 	}
 	return all, nil
+}
+
+// nextFacts waits for a hub's answer.
+func nextFacts(ctx context.Context, answers *nats.Subscription) (*facts, error) {
+	answer, err := answers.NextMsgWithContext(ctx)
+	switch {
+	case errors.Is(err, nats.ErrNoResponders):
+		return nil, fmt.Errorf("%w: it is starting, or of a version without a doctor", errNoAnswer)
+	case errors.Is(err, context.DeadlineExceeded):
+		return nil, fmt.Errorf("%w within %v", errNoAnswer, answerTimeout)
+	case err != nil:
+		return nil, fmt.Errorf("ask the hub: %w", err)
+	}
+	f := &facts{received: time.Now()}
+	if err := json.Unmarshal(answer.Data, f); err != nil {
+		return nil, fmt.Errorf("read the hub's answer with version %s: %w", version, err)
+	}
+	if f.Hub == nil {
+		return nil, fmt.Errorf("%w in a form that version %s knows", errNoAnswer, version)
+	}
+	return f, nil
 }

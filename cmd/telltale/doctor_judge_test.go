@@ -14,6 +14,7 @@ import (
 	"github.com/prometheus/client_golang/prometheus"
 
 	"telltale/aggregate"
+	"telltale/aggregate/engine"
 	"telltale/aggregate/engine/enginetest"
 	"telltale/aggregate/history"
 	"telltale/dashboard/store"
@@ -126,6 +127,23 @@ func TestVerdicts(t *testing.T) {
 	f("limits", "ok", "100 of 1000 series", "", func(f *facts) { f.Hub.Load.OpenFiles, f.Hub.Load.MaxFiles = 0, 0 })
 	f("hub", "fail", "no hub is running", "telltale serve --data /data", func(f *facts) { f.Hub, f.HubGone = nil, store.ErrNoHub.Error() })
 	f("clickhouse", "fail", "no engine", "make build", func(f *facts) { f.Machine.EngineError = "no engine" })
+}
+
+func TestFindingsForPeople(t *testing.T) {
+	d := diagnosis{findings: []finding{
+		{Hub: "one", Check: "disk", Verdict: fine, Seen: "room"}, {Hub: "one", Check: "versions", Verdict: warning, Seen: "old", Remedy: "renew"},
+		{Hub: "two", Check: "disk", Verdict: failing, Seen: "none", Remedy: "make room"},
+	}}
+	for coloured, want := range map[bool]string{
+		false: "one\nok    disk      room\nwarn  versions  old\n                -> renew\ntwo\nFAIL  disk      none\n                -> make room\n\n1 failure, 1 warning\n",
+		true: "one\n\x1b[32mok  \x1b[0m  disk      room\n\x1b[33mwarn\x1b[0m  versions  old\n                -> renew\n" +
+			"two\n\x1b[31mFAIL\x1b[0m  disk      none\n                -> make room\n\n1 failure, 1 warning\n",
+	} {
+		var text bytes.Buffer
+		if err := d.printTable(&text, coloured); err != nil || text.String() != want {
+			t.Errorf("coloured %v: %q, want %q (%v)", coloured, text.String(), want, err)
+		}
+	}
 }
 
 func TestAgentsThatSomebodyShouldLookAt(t *testing.T) {
@@ -263,5 +281,23 @@ func TestTheDoctorOfAnOutsideClickHouse(t *testing.T) {
 	}
 	if e := look(); !e.has("versions", "ok", "schema", "") || !e.has("clickhouse", "ok", "answers in", "") || !e.has("parts", "ok", "parts in all", "") || !e.has("gaps", "ok", "none", "") {
 		t.Errorf("with a schema:\n%s", &e)
+	}
+}
+
+// A hub whose NATS is outside has no socket in its data directory.
+func TestAHubThatCannotBeAskedThere(t *testing.T) {
+	data := t.TempDir()
+	lock, err := engine.LockDataDir(data)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer func() { _ = lock.Close() }()
+	c := doctorCommand{storeFlags: storeFlags{Data: data}}
+	all, err := c.facts(t.Context(), slog.New(slog.DiscardHandler))
+	if err != nil || len(all) != 1 {
+		t.Fatalf("%v, %v", all, err)
+	}
+	if e := judge(all[0]); !e.has("hub", "fail", "name its NATS with --nats", "log") {
+		t.Errorf("it says\n%s", &e)
 	}
 }

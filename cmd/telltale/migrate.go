@@ -18,9 +18,9 @@ type migrateCommand struct {
 
 // Help is shown below the command's usage.
 func (c *migrateCommand) Help() string {
-	return `A hub does the same at every start; this is for doing it beforehand, or with a user who may change tables where the
-hub's may not. It prints a line for each migration, may be repeated, and goes on where it was cut off. A history that a
-newer telltale has made is refused and left as it is. With the embedded ClickHouse no hub may run.`
+	return `A hub does the same at every start; this is for doing it beforehand. It prints a line for each migration, may be
+repeated, and goes on where it was cut off. A history that a newer telltale has made is refused and left as it is. With
+the embedded ClickHouse no hub may run.`
 }
 
 // Run migrates and exits; 'serve' does the same at every start.
