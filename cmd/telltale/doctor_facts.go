@@ -105,7 +105,7 @@ type refusedAgent struct {
 	Samples uint64
 }
 
-// quarantineFolder is where in the data directory batches are that ClickHouse cannot take.
+// quarantineFolder is where in the data directory the hub puts batches that ClickHouse cannot take.
 const quarantineFolder = "quarantine"
 
 // maxExamples bounds how many agents are named.
@@ -163,26 +163,27 @@ func (m *machineFacts) look() error {
 	return m.countQuarantine()
 }
 
+// countQuarantine counts the files in the folder and below.
 func (m *machineFacts) countQuarantine() error {
-	entries, err := os.ReadDir(filepath.Join(m.Data, quarantineFolder))
-	if errors.Is(err, fs.ErrNotExist) {
-		return nil
-	}
-	if err != nil {
-		return err
-	}
-	for _, entry := range entries {
+	err := filepath.WalkDir(filepath.Join(m.Data, quarantineFolder), func(_ string, entry fs.DirEntry, err error) error {
+		if err != nil {
+			return err
+		}
 		info, err := entry.Info()
 		if err != nil || !info.Mode().IsRegular() {
-			continue // removed meanwhile, or not a batch
+			return err
 		}
 		m.Quarantined++
 		m.QuarantinedBytes += info.Size()
 		if info.ModTime().After(m.QuarantinedLast) {
 			m.QuarantinedLast = info.ModTime()
 		}
+		return nil
+	})
+	if errors.Is(err, fs.ErrNotExist) {
+		return nil // nothing was set aside yet, or a file is removed just now
 	}
-	return nil
+	return err
 }
 
 // backupNote is what a backup leaves in the data directory that it is of.

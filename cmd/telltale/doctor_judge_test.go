@@ -6,6 +6,8 @@ import (
 	"encoding/json"
 	"log/slog"
 	"math"
+	"os"
+	"path/filepath"
 	"strings"
 	"sync"
 	"testing"
@@ -299,5 +301,33 @@ func TestAHubThatCannotBeAskedThere(t *testing.T) {
 	}
 	if e := judge(all[0]); !e.has("hub", "fail", "name its NATS with --nats", "log") {
 		t.Errorf("it says\n%s", &e)
+	}
+}
+
+func TestWhatIsSeenOfADataDirectory(t *testing.T) {
+	data := t.TempDir()
+	m := gatherMachine(data, "/nowhere", false)
+	if m.DataError != "" || m.Quarantined != 0 || m.TotalBytes < m.FreeBytes || m.FreeBytes == 0 || m.Backup != nil || m.EngineError == "" {
+		t.Errorf("of an empty one %+v", m)
+	}
+	for _, name := range []string{"1-2.jsonl", "shard-1/1-2.jsonl"} {
+		path := filepath.Join(data, quarantineFolder, name)
+		if err := os.MkdirAll(filepath.Dir(path), 0o700); err != nil {
+			t.Fatal(err)
+		}
+		if err := os.WriteFile(path, []byte("12345"), 0o600); err != nil {
+			t.Fatal(err)
+		}
+	}
+	note := backupNote{Time: time.Now().UTC().Truncate(time.Second), File: "/backups/a.tar", History: true}
+	if err := note.write(data); err != nil {
+		t.Fatal(err)
+	}
+	m = gatherMachine(data, "", true)
+	if m.Quarantined != 2 || m.QuarantinedBytes != 10 || time.Since(m.QuarantinedLast) > time.Minute || m.Backup == nil || *m.Backup != note || m.EngineError != "" {
+		t.Errorf("of a used one %+v, and %+v", m, m.Backup)
+	}
+	if m = gatherMachine(filepath.Join(data, "missing"), "", true); m.DataError == "" {
+		t.Errorf("of none %+v", m)
 	}
 }

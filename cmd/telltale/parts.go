@@ -99,8 +99,8 @@ func (h *hub) openTelemetry(context.Context) error {
 	registry := aggregate.NewRegistry(aggregate.Limits{
 		SeriesPerAgent: h.config.MaxAgentSeries, Series: h.config.MaxSeries, Own: self.ID,
 	})
-	h.registry = registry
 	h.live = aggregate.NewLive(aggregate.LiveConfig{}, registry)
+	h.registry = registry
 	registerStats(h.metrics, registry, h.live)
 
 	var server history.Server // stays nil for an outside ClickHouse
@@ -116,7 +116,7 @@ func (h *hub) openTelemetry(context.Context) error {
 		h.door.Stored(acks)
 	}, history.Config{
 		MaxUnstoredBytes: h.config.MaxUnstored, Retention: h.config.RetentionRaw, MinFreeBytes: h.config.MinFree,
-		QuarantineDir: filepath.Join(h.config.Data, quarantineFolder),
+		QuarantineDir: filepath.Join(h.config.Data, "quarantine"),
 		Retention10s:  h.config.Retention10s, Retention1m: h.config.Retention1m, Retention1h: h.config.Retention1h,
 	}, h.metrics, h.log)
 	if err != nil {
