@@ -48,7 +48,7 @@ func (c *checkup) clocks() {
 	}
 	if turned := c.Hub.LastHour["telltale_ingest_closed_total{clock_skew}"]; turned > 0 {
 		c.note(failing, figures{"turned_away": turned}, fmt.Sprintf(runNTP, "the hosts that the hub's log names with clock_skew")+"; they keep what they measure until then",
-			"agents were turned away %.0f times within %s: their clocks are more than a minute off", turned, durationText(c.Hub.Since))
+			"agents were turned away %s within %s: their clocks are more than a minute off", timesText(turned), durationText(c.Hub.Since))
 	}
 	c.well(n, "no clock is more than %s off", durationText(clockOff))
 }
@@ -133,7 +133,7 @@ func (c *checkup) agents() {
 	}
 	if twice := c.Hub.LastHour["telltale_ingest_duplicate_agents_total"]; twice > 0 {
 		c.note(warning, figures{"found": twice}, "give each its own id (--id), or its own --spool where an image of a machine was copied; the hub's log names them with duplicate_agent",
-			"two machines with one agent id were found %.0f times within %s", twice, durationText(c.Hub.Since))
+			"two machines with one agent id were found %s within %s", timesText(twice), durationText(c.Hub.Since))
 	}
 	c.well(n, "%d are connected, none is silent; of %d known, %d have been away for over a week", c.Hub.Load.Connected, a.Known, a.Gone)
 }

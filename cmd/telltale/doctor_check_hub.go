@@ -76,7 +76,7 @@ func (c *checkup) clickhouse() {
 		}
 		if n := h.LastHour["telltale_engine_restarts_total"]; n > 0 {
 			c.note(warning, figures{"restarts": n}, "look into clickhouse/clickhouse.log in the data directory for why it ended; memory is the usual reason: see --engine-memory",
-				"the embedded ClickHouse was started again %.0f times within %s", n, durationText(h.Since))
+				"the embedded ClickHouse was started again %s within %s", timesText(n), durationText(h.Since))
 		}
 	}
 	switch {

@@ -97,6 +97,13 @@ func durationText(d time.Duration) string {
 	return d.Round(time.Millisecond).String()
 }
 
+func timesText(n float64) string {
+	if n == 1 {
+		return "once"
+	}
+	return fmt.Sprintf("%.0f times", n)
+}
+
 // named lists some of all by their texts.
 func named[T any](some []T, all int, text func(T) string) string {
 	texts := make([]string, len(some))
