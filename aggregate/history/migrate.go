@@ -24,9 +24,10 @@ var migrationFiles embed.FS
 // ErrNewerSchema says that a newer program has been at work on the database.
 var ErrNewerSchema = errors.New("the history was made by a newer telltale: use that one or a later one")
 
-// Readable are the views for analysts, and the tables that they must be allowed to read for them.
-var Readable = []string{"samples", "samples_10s", "samples_1m", "samples_1h", "series", "agents", "gaps", "events",
-	"raw", "tier_10s", "tier_1m", "tier_1h", "known_series"}
+// Readable are the views for analysts, and the views and tables that they must be allowed to read for them.
+var Readable = []string{"samples", "samples_10s", "samples_1m", "samples_1h", "samples_every", "bins_10s", "bins_1m", "bins_1h", "bins_every",
+	"series", "agents", "gaps", "events",
+	"named_series", "tier_rows", "tier_windows", "tier_bins", "rows_every", "raw", "tier_10s", "tier_1m", "tier_1h", "known_series"}
 
 // migration is one numbered file of statements, each of which may be run again without harm:
 // ClickHouse has no transactional DDL, so a crash between two statements is cured by a re-run.
@@ -69,7 +70,7 @@ func Migrate(ctx context.Context, o *clickhouse.Options, log *slog.Logger) error
 			return err
 		}
 	}
-	return nil
+	return createFunctions(ctx, conn, log)
 }
 
 // createDatabase uses a connection without a database: signing in to one that is missing is refused.
