@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"os"
 	"runtime"
+	"syscall"
 
 	"github.com/ebitengine/purego"
 )
@@ -24,18 +25,36 @@ func RunChildIfAsked() {
 	if len(os.Args) < 3 || os.Args[1] != childArg {
 		return
 	}
-	code, err := runLibrary(os.Args[2], os.Args[3:])
+	// What confines the process confines a thread, and ClickHouse keeps state of its main thread in thread-local variables.
+	runtime.LockOSThread()
+	run := runProgram
+	if isLibrary(os.Args[2]) {
+		run = runLibrary
+	}
+	code, err := run(os.Args[2], os.Args[3:])
 	if err != nil {
 		fmt.Fprintln(os.Stderr, err)
 	}
 	os.Exit(code)
 }
 
-// runLibrary runs the `clickhouse local` program that the library holds, until its standard
-// input ends, and returns its exit code. The arguments include the program's name.
+// runProgram becomes `clickhouse local`, with arguments. It returns only when that fails.
+func runProgram(path string, args []string) (code int, err error) {
+	confineOrSay(path)
+	err = syscall.Exec(path, append([]string{"clickhouse", "local"}, args...), os.Environ())
+	return 1, fmt.Errorf("run %s: %w", path, err)
+}
+
+// confineOrSay bars the engine from files that are not its own.
+func confineOrSay(path string) {
+	if err := confine(".", path); err != nil {
+		fmt.Fprintf(os.Stderr, "%sanalysts can read every file that this engine can, because it is not confined to its own: %v\n", noticePrefix, err)
+	}
+}
+
+// runLibrary runs the `clickhouse local` program that the library holds, with arguments, until its standard
+// input ends, and returns its exit code.
 func runLibrary(path string, args []string) (code int, err error) {
-	// ClickHouse keeps state of its main thread in thread-local variables.
-	runtime.LockOSThread()
 	library, err := purego.Dlopen(path, purego.RTLD_NOW|purego.RTLD_GLOBAL)
 	if err != nil {
 		return 1, fmt.Errorf("load the ClickHouse library %s: %w", path, err)
@@ -52,6 +71,8 @@ func runLibrary(path string, args []string) (code int, err error) {
 	if err := surviveClients(path, commandLineSymbol, entry); err != nil {
 		fmt.Fprintf(os.Stderr, "%sa client's wrong password can end this engine, because its error handler stays as it is: %v\n", noticePrefix, err)
 	}
+	confineOrSay(path)
+	args = append([]string{"clickhouse-local"}, args...)
 	argv := make([]*byte, len(args)+1) // ends with a null pointer
 	for i, arg := range args {
 		argv[i] = &append([]byte(arg), 0)[0]

@@ -111,6 +111,7 @@ func exceptionCode(err error) int32 {
 
 const (
 	settingConstraint = 452
+	cannotOpenFile    = 76
 	accessDenied      = 497
 	wrongPassword     = 516
 	tooManySessions   = 700
@@ -181,6 +182,9 @@ func TestAnalystReadsOnlyWhatIsListed(t *testing.T) {
 		"SELECT * FROM url('http://127.0.0.1/', 'LineAsString')":   accessDenied,
 		"SELECT * FROM remote('127.0.0.1', 'telltale', 'raw')":     accessDenied,
 		"SELECT * FROM system.users":                               accessDenied,
+		"SELECT file('/etc/passwd')":                               cannotOpenFile,
+		"SELECT file('/proc/self/root/etc/passwd')":                cannotOpenFile,
+		"SELECT file('../engine.json')":                            cannotOpenFile,
 		"SELECT 1 SETTINGS max_execution_time = 0":                 settingConstraint,
 		"SELECT 1 SETTINGS max_execution_time = 3600":              settingConstraint,
 		"SELECT 1 SETTINGS max_memory_usage = 0":                   settingConstraint,

@@ -36,17 +36,15 @@ func startProcess(path string, dir folder, id identity, errorLog io.Writer) (*pr
 		"--tcp_port", strconv.Itoa(id.TCPPort), "--http_port", strconv.Itoa(id.HTTPPort),
 		"--query", startQueries,
 	}
-	command := exec.Command(path, append([]string{"local"}, args...)...)
-	if isLibrary(path) {
-		self, err := os.Executable()
-		if err != nil {
-			return nil, fmt.Errorf("start the engine: %w", err)
-		}
-		command = exec.Command(self, append([]string{childArg, path, "clickhouse-local"}, args...)...)
+	self, err := os.Executable()
+	if err != nil {
+		return nil, fmt.Errorf("start the engine: %w", err)
 	}
+	command := exec.Command(self, append([]string{childArg, path}, args...)...)
 	// Relative paths in queries and core files belong to the engine's directory.
 	command.Dir = string(dir)
 	command.Stderr = errorLog
+	command.Env = childEnvironment()
 	command.WaitDelay = termTimeout
 	// A process group of its own keeps the terminal's Ctrl-C from it: the hub ends it when
 	// the last block is stored.
@@ -103,4 +101,15 @@ func (p *process) awaitExit(ctx context.Context, patience time.Duration) bool {
 	case <-ctx.Done():
 		return false
 	}
+}
+
+// childEnvironment is what of the hub's environment the engine needs. The rest may be secret, and a query can read it.
+func childEnvironment() []string {
+	var kept []string
+	for _, name := range []string{"PATH", "HOME", "TZ", "LANG", "LC_ALL", "TMPDIR", "LD_LIBRARY_PATH"} {
+		if value, has := os.LookupEnv(name); has {
+			kept = append(kept, name+"="+value)
+		}
+	}
+	return kept
 }

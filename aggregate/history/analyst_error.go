@@ -27,6 +27,7 @@ func (e *SQLError) Error() string { return e.Code + ": " + e.Message }
 
 // sqlRemedies are for the exceptions that mean a limit; the others are the statement's.
 var sqlRemedies = map[int]struct{ code, remedy string }{
+	76:  {CodeForbidden, "analysts read no files"},
 	158: {CodeSQLLimit, "read fewer rows: ask for a shorter range or fewer metrics"},
 	159: {CodeSQLLimit, "ask for a shorter range or a coarser tier, or add SETTINGS max_execution_time = 60"},
 	160: {CodeSQLLimit, "ask for a shorter range or a coarser tier"},

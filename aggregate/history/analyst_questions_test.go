@@ -2,6 +2,7 @@ package history
 
 import (
 	"bytes"
+	"errors"
 	"fmt"
 	"log/slog"
 	"maps"
@@ -62,7 +63,8 @@ func TestWhatAnalystsAsk(t *testing.T) {
 	w.store(s)
 	t.Run("questions", func(t *testing.T) { s.on(t).answerQuestions(w) })
 	t.Run("Grafana", func(t *testing.T) { s.on(t).answerGrafana(w) })
-	t.Run("without rights", func(t *testing.T) { s.on(t).refuseFunctions() })
+	t.Run("functions are refused", func(t *testing.T) { s.on(t).refuseFunctions() })
+	t.Run("all else is refused", func(t *testing.T) { s.on(t).refuseElse() })
 }
 
 // on reports to another test.
@@ -160,5 +162,64 @@ func (s *analystStore) refuseFunctions() {
 	}
 	if !strings.Contains(said.String(), "GRANT CREATE FUNCTION") {
 		s.t.Errorf("the log says %q", said.String())
+	}
+}
+
+// refuseElse tries the ways around the grants: functions of tables and of values, system tables, and other users.
+func (s *analystStore) refuseElse() {
+	const access, file, option = 497, 76, 452
+	for sql, code := range map[string]int{
+		"SELECT * FROM progress": access, "SELECT * FROM migrations": access, "SELECT * FROM known_agents": access, "DESCRIBE progress": access,
+		"SELECT * FROM mergeTreeIndex('telltale', 'progress')":                    access,
+		"SELECT * FROM view(SELECT * FROM telltale.progress)":                     access,
+		"SELECT * FROM loop(telltale.progress)":                                   access,
+		"SELECT count() FROM merge('telltale', '^progress$')":                     636, // it sees no table of that name
+		"SELECT * FROM file('../engine.json', 'LineAsString')":                    access,
+		"SELECT * FROM filesystem('/')":                                           access,
+		"SELECT * FROM icebergLocal('/etc')":                                      access,
+		"SELECT * FROM executable('cat /etc/passwd', 'LineAsString', 'x String')": access,
+		"SELECT * FROM url('http://127.0.0.1:1/', 'LineAsString')":                access,
+		"SELECT * FROM remote('127.0.0.1:1', system.one)":                         access,
+		"SELECT * FROM s3('http://127.0.0.1:1/bucket/key', 'CSV')":                access,
+		"SELECT * FROM mysql('127.0.0.1:1', 'a', 'b', 'c', 'd')":                  access,
+		"SELECT * FROM postgresql('127.0.0.1:1', 'a', 'b', 'c', 'd')":             access,
+		"SELECT * FROM redis('127.0.0.1:1', 'k', 'k String')":                     access,
+		"INSERT INTO FUNCTION file('/tmp/x', 'CSV') SELECT 1":                     access,
+		"INSERT INTO FUNCTION url('http://127.0.0.1:1/', 'CSV') SELECT 1":         access,
+		"SELECT file('/etc/passwd')":                                              file,
+		"SELECT file('../engine.json')":                                           file, // in which the writer's password is
+		fmt.Sprintf("SELECT file('/proc/%d/environ')", os.Getpid()):               file, // as a hub's may have an admin's
+		fmt.Sprintf("SELECT file('/proc/%d/cmdline')", os.Getpid()):               file,
+		"SELECT file('/proc/self/root/etc/passwd')":                               file,
+		"SELECT * FROM system.users":                                              access,
+		"SELECT * FROM system.processes":                                          access, // others' statements
+		"SELECT * FROM system.server_settings":                                    access,
+		"SELECT * FROM system.parts":                                              access,
+		"SELECT * FROM system.backups":                                            access,
+		"SELECT * FROM system.named_collections":                                  access,
+		"SHOW CREATE USER telltale":                                               access,
+		"SHOW GRANTS FOR telltale":                                                access,
+		"CREATE FUNCTION f AS x -> x":                                             access,
+		"DROP FUNCTION telltale_percentile":                                       access,
+		"CREATE VIEW v AS SELECT 1":                                               access,
+		"BACKUP DATABASE telltale TO File('x')":                                   access,
+		"TRUNCATE TABLE raw":                                                      access,
+		"SELECT 1 SETTINGS readonly = 0":                                          164,
+		"SELECT 1 SETTINGS max_memory_usage_for_user = 1":                         option,
+	} {
+		_, err := s.ask(sql)
+		var refused *SQLError
+		if !errors.As(err, &refused) || refused.Exception != code {
+			s.t.Errorf("%s: %v, want code %d", sql, err, code)
+		}
+	}
+	for sql, want := range map[string]string{
+		"SELECT name FROM system.databases WHERE name NOT IN ('telltale', 'system', 'default') AND lower(name) != 'information_schema'": "",
+		"SELECT name FROM system.tables WHERE database = 'telltale' AND name IN ('progress', 'migrations', 'known_agents')":             "",
+		"SELECT countSubstrings(file('/proc/self/environ'), 'TELLTALE')":                                                                "0\n",
+	} {
+		if got, err := s.ask(sql); err != nil || got != want {
+			s.t.Errorf("%s: %q, %v, want %q", sql, got, err, want)
+		}
 	}
 }
