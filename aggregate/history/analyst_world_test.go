@@ -65,7 +65,7 @@ func newAnalystStore(t *testing.T) *analystStore {
 
 // ask runs a statement as the analyst, and returns its rows without their names, a line each, with tabs between the columns.
 func (s *analystStore) ask(sql string) (string, error) {
-	result, err := s.analyst.Run(s.t.Context(), sql, "TabSeparated", nil)
+	result, err := s.analyst.Run(s.t.Context(), "user analyst", sql, "TabSeparated", nil)
 	if err != nil {
 		return "", err
 	}
