@@ -67,7 +67,7 @@ func TestLimitsOfSQL(t *testing.T) {
 	f("SELECT number FROM numbers(1000) SETTINGS max_result_rows = 100", 400, "sql_limit", "max rows: 100.00", "add a LIMIT", "max_result_rows = 10000000")
 	f("SELECT repeat('x', 1000) FROM numbers(100) SETTINGS max_result_bytes = 1000", 400, "sql_limit", "max bytes: 1000.00 B", "add a LIMIT", "max_result_bytes = 1073741824")
 	for _, setting := range []string{"max_execution_time = 61", "max_execution_time = 0", "max_result_rows = 10000001", "max_result_bytes = 1073741825",
-		"max_memory_usage = 1073741825", "max_threads = 3", "priority = 1", "max_concurrent_queries_for_user = 100", "readonly = 0"} {
+		"max_memory_usage = 1073741825", "max_threads = 3", "priority = 1", "workload = 'all'", "use_concurrency_control = 0", "max_concurrent_queries_for_user = 100", "readonly = 0"} {
 		name, _, _ := strings.Cut(setting, " ")
 		f("SELECT 1 SETTINGS "+setting, 403, "forbidden", name)
 	}
@@ -148,7 +148,7 @@ func TestLimitsOfConcurrency(t *testing.T) {
 	leave()
 	running(0)
 	next(cyd).check(t, "a statement when all have left", 200, "")
-	if refusals := in.metric("telltale_sql_refused_total"); refusals != 2 {
+	if refusals := in.metric(in.signIn(), "telltale_sql_refused_total"); refusals != 2 {
 		t.Errorf("%v refusals are counted, want 2", refusals)
 	}
 }

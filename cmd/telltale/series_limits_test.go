@@ -16,6 +16,7 @@ import (
 func TestLimitsOfSeries(t *testing.T) {
 	in := install(t)
 	hub := in.startHub("--max-series-per-agent", "3", "--max-series", "60")
+	session := in.signIn()
 	samples := func(names ...string) []string {
 		for i, name := range names {
 			names[i] = fmt.Sprintf(`{"metric":%q,"value":1,"ts":%d}`, name, time.Now().UnixMilli())
@@ -36,10 +37,10 @@ func TestLimitsOfSeries(t *testing.T) {
 	if notice, ack := greedy.until("ack"); notice != "" || fmt.Sprint(ack.Refused) != "[{2 0 series_limit}]" {
 		t.Errorf("refused are %v, and the agent is told %q again", ack.Refused, notice)
 	}
-	if got := in.metric(`telltale_ingest_refused_samples_total{reason="series_limit"}`); got != 3 {
+	if got := in.metric(session, `telltale_ingest_refused_samples_total{reason="series_limit"}`); got != 3 {
 		t.Errorf("%v refused samples are counted, want 3", got)
 	}
-	if got := in.metric("telltale_series_refused_total"); got != 2 {
+	if got := in.metric(session, "telltale_series_refused_total"); got != 2 {
 		t.Errorf("%v refused series are counted, want 2", got)
 	}
 
@@ -53,7 +54,7 @@ func TestLimitsOfSeries(t *testing.T) {
 	if want := "the hub has its limit of 60 series: send fewer distinct labels, or raise --max-series"; !strings.Contains(whole, want) {
 		t.Errorf("an agent beyond the hub's limit is told %q, not %q", whole, want)
 	}
-	if got := in.metric("telltale_series"); got != 60 {
+	if got := in.metric(session, "telltale_series"); got != 60 {
 		t.Errorf("the hub has %v series, its limit is 60", got)
 	}
 	eventually(t, "what was taken is stored, and nothing else", func() bool {
@@ -96,9 +97,9 @@ func (c *client) until(kind string) (notice string, frame refusals) {
 }
 
 // metric is a value of /metrics, by its name and labels as they stand there.
-func (in *installation) metric(name string) float64 {
+func (in *installation) metric(session *http.Cookie, name string) float64 {
 	in.t.Helper()
-	answer := ask(in.t, "http://"+in.listen, http.MethodGet, "/metrics", "", in.signIn(), "")
+	answer := ask(in.t, "http://"+in.listen, http.MethodGet, "/metrics", "", session, "")
 	for lines := bufio.NewScanner(answer.Body); lines.Scan(); {
 		if text, found := strings.CutPrefix(lines.Text(), name+" "); found {
 			value, err := strconv.ParseFloat(text, 64)
