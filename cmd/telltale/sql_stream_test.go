@@ -3,6 +3,7 @@ package main
 import (
 	"bufio"
 	"context"
+	"errors"
 	"fmt"
 	"io"
 	"net/http"
@@ -61,7 +62,7 @@ func runSQLStream(t *testing.T, megabytes int) {
 		n, err := io.CopyN(io.Discard, answer.Body, step)
 		read += int(n)
 		peak = max(peak, resident())
-		if err == io.EOF {
+		if errors.Is(err, io.EOF) {
 			break
 		}
 		if err != nil {
