@@ -99,48 +99,73 @@ func (b faultyBatch) Send() error {
 // way is how a writer reaches ClickHouse. Cut, it is as if the hub's process had died: the
 // server finds its client gone, in the middle of whatever it was doing.
 type way struct {
-	listener net.Listener
-	running  sync.WaitGroup
+	address, to string
+	running     sync.WaitGroup
 
-	mu    sync.Mutex
-	conns []net.Conn
+	mu       sync.Mutex
+	listener net.Listener // nil: down
+	conns    []net.Conn
 }
 
 // through returns the options of a connection to o's server that can be cut.
 func through(t *testing.T, o *clickhouse.Options) (*clickhouse.Options, *way) {
 	t.Helper()
-	listener, err := net.Listen("tcp", "127.0.0.1:0")
-	if err != nil {
-		t.Fatal(err)
-	}
-	w := &way{listener: listener}
-	w.running.Go(func() { w.accept(o.Addr[0]) })
+	w := &way{address: "127.0.0.1:0", to: o.Addr[0]}
+	w.up(t)
 	t.Cleanup(func() {
-		_ = listener.Close()
-		w.cut()
+		w.down()
 		w.running.Wait()
 	})
 	own := *o
-	own.Addr = []string{listener.Addr().String()}
+	own.Addr = []string{w.address}
 	return &own, w
 }
 
-func (w *way) accept(to string) {
+// up opens the way, at the address that it has had before.
+func (w *way) up(t *testing.T) {
+	t.Helper()
+	listener, err := net.Listen("tcp", w.address)
+	if err != nil {
+		t.Fatal(err)
+	}
+	w.mu.Lock()
+	w.listener, w.address = listener, listener.Addr().String()
+	w.mu.Unlock()
+	w.running.Go(func() { w.accept(listener) })
+}
+
+// down refuses new connections and cuts those there are.
+func (w *way) down() {
+	w.mu.Lock()
+	listener := w.listener
+	w.listener = nil
+	w.mu.Unlock()
+	if listener != nil {
+		_ = listener.Close()
+	}
+	w.cut()
+}
+
+func (w *way) accept(listener net.Listener) {
 	for {
-		in, err := w.listener.Accept()
+		in, err := listener.Accept()
 		if err != nil {
 			return
 		}
-		out, err := net.Dial("tcp", to)
+		out, err := net.Dial("tcp", w.to)
 		if err != nil {
 			_ = in.Close()
 			continue
 		}
 		w.mu.Lock()
+		open := w.listener == listener
 		w.conns = append(w.conns, in, out)
 		w.mu.Unlock()
 		w.running.Go(func() { forward(out, in) })
 		w.running.Go(func() { forward(in, out) })
+		if !open { // down has not seen it
+			w.cut()
+		}
 	}
 }
 

@@ -41,8 +41,16 @@ type migration struct {
 // Migrate brings the database of o to the current schema, creating it where it is missing,
 // and records what it applied in the table `migrations`. It may be run any number of times.
 func Migrate(ctx context.Context, o *clickhouse.Options, log *slog.Logger) error {
-	if err := createDatabase(ctx, o); err != nil {
+	if err := migrate(ctx, o, log); err != nil {
 		return err
+	}
+	return checkAddresses(ctx, o, log)
+}
+
+// migrate does not look at whether all addresses lead there.
+func migrate(ctx context.Context, o *clickhouse.Options, log *slog.Logger) error {
+	if err := createDatabase(ctx, o); err != nil {
+		return Reached(o, err)
 	}
 	conn, err := clickhouse.Open(o)
 	if err != nil {

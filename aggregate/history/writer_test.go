@@ -27,17 +27,25 @@ type testStore struct {
 	conn     driver.Conn         // independent of the writer's
 	registry *aggregate.Registry // of the running hub
 
+	server     Server // nil: an outside one
 	quarantine string
 	fault      *fault // what befalls the running hub; nil: nothing
 }
 
 func newTestStore(t *testing.T) *testStore {
 	t.Helper()
-	dsn := enginetest.DSN(t)
-	options, err := clickhouse.ParseDSN(dsn)
+	options, err := clickhouse.ParseDSN(enginetest.DSN(t))
 	if err != nil {
 		t.Fatal(err)
 	}
+	s := storeAt(t, options)
+	s.server = enginetest.Engine(t)
+	return s
+}
+
+// storeAt is a database of any server.
+func storeAt(t *testing.T, options *clickhouse.Options) *testStore {
+	t.Helper()
 	if err := Migrate(t.Context(), options, slog.New(slog.DiscardHandler)); err != nil {
 		t.Fatal(err)
 	}
@@ -68,7 +76,7 @@ func (s *testStore) startHub(cfg Config) *hub {
 	cfg.QuarantineDir = s.quarantine
 	s.registry = aggregate.NewRegistry(aggregate.DefaultLimits()) // a new process knows no series
 	var err error
-	h.writer, err = NewWriter(s.options, enginetest.Engine(s.t), s.registry, h.stored, cfg, prometheus.NewRegistry(), slog.New(slog.NewTextHandler(testLog{s.t}, nil)))
+	h.writer, err = NewWriter(s.options, s.server, s.registry, h.stored, cfg, prometheus.NewRegistry(), slog.New(slog.NewTextHandler(testLog{s.t}, nil)))
 	if err != nil {
 		s.t.Fatal(err)
 	}
