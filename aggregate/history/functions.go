@@ -16,9 +16,6 @@ import (
 const percentileFunction = `CREATE OR REPLACE FUNCTION telltale_percentile AS (percent, value, count) ->
 	quantileExactWeighted(percent / 100 - 1e-14)(value, count)`
 
-// exceptionAccessDenied is ClickHouse's code of a right that is missing.
-const exceptionAccessDenied = 497
-
 // createFunctions makes the SQL functions for analysts. They are the server's, in no database, so a backup does not have
 // them: they are made at each start. A server of somebody else's may not let us; then analysts go without.
 func createFunctions(ctx context.Context, conn driver.Conn, log *slog.Logger) error {

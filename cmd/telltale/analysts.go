@@ -40,6 +40,13 @@ func (h *hub) openAnalysts() (analysts, error) {
 	if err != nil {
 		return analysts{}, err
 	}
+	authorities, err := h.config.authorities()
+	if err != nil {
+		return analysts{}, err
+	}
+	if authorities != nil {
+		sql.Trust(authorities)
+	}
 	h.onClose(sql.Close)
 	return analysts{h.reader, sql}, nil
 }

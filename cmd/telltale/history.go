@@ -24,7 +24,7 @@ func (c *rebuildCommand) Validate() error {
 	if !c.To.IsZero() && !c.From.Before(c.To) {
 		return fmt.Errorf("--from=%s is not before --to=%s", c.From.Format(time.RFC3339), c.To.Format(time.RFC3339))
 	}
-	return nil
+	return c.outsideFlags.Validate()
 }
 
 // Run rebuilds, with a line for each part of it.

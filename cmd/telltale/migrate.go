@@ -40,15 +40,15 @@ func (c *migrateCommand) Run(ctx context.Context) error {
 
 // clickhouseFlags say where the history is.
 type clickhouseFlags struct {
-	Data       string `help:"Data directory of the embedded ClickHouse." default:"data" type:"path" placeholder:"DIR"`
-	Clickhouse string `help:"Outside ClickHouse, clickhouse://user:password@host:9000/telltale." placeholder:"DSN"`
-	Engine     string `help:"The embedded ClickHouse: its library, its program, or a folder with either." type:"path" placeholder:"PATH"`
+	outsideFlags `embed:""`
+	Data         string `help:"Data directory of the embedded ClickHouse." default:"data" type:"path" placeholder:"DIR"`
+	Engine       string `help:"The embedded ClickHouse: its library, its program, or a folder with either." type:"path" placeholder:"PATH"`
 }
 
 // start returns the way to the outside ClickHouse, or starts the embedded one, for which no hub must run.
 func (c *clickhouseFlags) start(ctx context.Context, log *slog.Logger) (*clickhouse.Options, func(), error) {
 	if c.Clickhouse != "" {
-		options, err := parseDSN(c.Clickhouse)
+		options, err := c.options(log)
 		return options, func() {}, err
 	}
 	lock, err := engine.LockDataDir(c.Data)
@@ -85,15 +85,4 @@ func (c *clickhouseFlags) reach(ctx context.Context, log *slog.Logger) (*clickho
 		}
 	}
 	return c.start(ctx, log)
-}
-
-func parseDSN(dsn string) (*clickhouse.Options, error) {
-	options, err := clickhouse.ParseDSN(dsn)
-	if err != nil {
-		return nil, fmt.Errorf("--clickhouse: %w", err)
-	}
-	if options.Auth.Database == "" {
-		options.Auth.Database = engine.Database
-	}
-	return options, nil
 }

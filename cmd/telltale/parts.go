@@ -67,18 +67,18 @@ func (h *hub) connectNATS() (*nats.Conn, error) {
 
 // openClickHouse starts the embedded engine, or takes the outside server's address.
 func (h *hub) openClickHouse(ctx context.Context) error {
-	dsn := h.config.Clickhouse
-	if dsn == "" {
-		e, err := startEngine(ctx, h.config.Data, h.config.Engine, h.config.EngineMemory, h.log, h.metrics)
-		if err != nil {
-			return err
-		}
-		h.onClose(func() { e.Close(context.Background()) })
-		h.engine = e
-		dsn = e.Addresses().DSN
+	if h.config.Clickhouse != "" {
+		var err error
+		h.options, err = h.config.options(h.log)
+		return err
 	}
-	var err error
-	h.options, err = parseDSN(dsn)
+	e, err := startEngine(ctx, h.config.Data, h.config.Engine, h.config.EngineMemory, h.log, h.metrics)
+	if err != nil {
+		return err
+	}
+	h.onClose(func() { e.Close(context.Background()) })
+	h.engine = e
+	h.options, err = parseDSN(e.Addresses().DSN)
 	return err
 }
 

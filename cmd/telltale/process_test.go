@@ -128,9 +128,9 @@ func (p *process) signal(s syscall.Signal) {
 	<-p.ended
 }
 
-func (in *installation) startHub(more ...string) *process {
+func (in *installation) startHub(flags ...string) *process {
 	in.t.Helper()
-	hub := in.start("telltale", append([]string{"serve", "--data", in.data, "--listen", in.listen}, more...)...)
+	hub := in.start("telltale", append([]string{"serve", "--data", in.data, "--listen", in.listen}, flags...)...)
 	eventually(in.t, "the hub is ready", func() bool {
 		response, err := http.Get("http://" + in.listen + "/readyz")
 		if err != nil {

@@ -13,8 +13,8 @@ import (
 
 type serveCommand struct {
 	storeFlags        `embed:""`
+	outsideFlags      `embed:""`
 	Listen            string        `help:"Address to serve on." default:"127.0.0.1:8080" placeholder:"HOST:PORT"`
-	Clickhouse        string        `help:"Outside ClickHouse, clickhouse://user:password@host:9000/telltale; the embedded one when empty." placeholder:"DSN"`
 	ClickhouseAnalyst string        `help:"HTTP address of the outside ClickHouse for analysts, with a user who may only read, http://user:password@host:8123/telltale; for the embedded one it is known." placeholder:"URL"`
 	Engine            string        `help:"The embedded ClickHouse: its library, its program, or a folder with either." type:"path" placeholder:"PATH"`
 	EngineMemory      int64         `help:"Most memory the embedded ClickHouse takes, in bytes; 0: 2 GiB, or 40 % of the machine's where that is less." placeholder:"BYTES"`
@@ -40,6 +40,9 @@ type serveCommand struct {
 
 // Validate checks what flags say together.
 func (c *serveCommand) Validate() error {
+	if err := c.outsideFlags.Validate(); err != nil {
+		return err
+	}
 	if (c.TLSCert == "") != (c.TLSKey == "") {
 		return errors.New("--tls-cert and --tls-key go together")
 	}

@@ -5,7 +5,7 @@ import (
 	"fmt"
 	"io"
 	"log/slog"
-	"net/url"
+	"regexp"
 	"slices"
 	"strings"
 
@@ -89,9 +89,7 @@ func (c *effectiveConfig) LogValue() slog.Value {
 	return slog.GroupValue(attributes...)
 }
 
-func masked(value string) string {
-	if u, err := url.Parse(value); err == nil && u.User != nil {
-		return u.Redacted()
-	}
-	return value
-}
+// password is that of an address, which url.Parse does not understand where it names several hosts.
+var password = regexp.MustCompile(`(://[^:@/?]*:)[^@/?]*(@)|([?&]password=)[^&]*`)
+
+func masked(value string) string { return password.ReplaceAllString(value, "${1}${3}xxxxx${2}") }
