@@ -49,7 +49,7 @@ func (f *fakeSink) Admit(ctx context.Context, a wire.Agent) (map[string]uint64, 
 func (f *fakeSink) Take(b *Batch) error  { return f.take(b) }
 func (f *fakeSink) TakeGap(g *Gap) error { return f.gap(g) }
 func (f *fakeSink) Live(b *Batch)        { f.live(b) }
-func (f *fakeSink) Fill() float64        { return f.fill() }
+func (f *fakeSink) Fill(string) float64  { return f.fill() }
 func (f *fakeSink) Forget(agent string)  { f.forget(agent) }
 func (f *fakeSink) Detach(agent string)  { f.detach(agent) }
 

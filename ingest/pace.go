@@ -48,14 +48,14 @@ type pace struct {
 
 // beginPace returns what the welcome says.
 func (s *session) beginPace(unanswered bool) wire.Slow {
-	fill := s.server.sink.Fill()
+	fill := s.server.sink.Fill(s.agent.id)
 	p := &s.pace
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	p.unanswered, p.widened = unanswered, time.Now()
 	p.told = wire.Slow{
 		MaxInFlight: min(firstWindow, window(s.server.config.Limits.MaxInFlight, fill)),
-		LiveOnly:    unanswered || s.server.liveOnly.Load(),
+		LiveOnly:    unanswered || s.server.isBehind(s.agent.id),
 	}
 	if p.told.LiveOnly {
 		s.server.metrics.liveOnlyAgents.add(1)
@@ -67,7 +67,7 @@ func (s *session) beginPace(unanswered bool) wire.Slow {
 // that has changed, and returns both.
 func (s *session) keepPace() wire.Slow {
 	config := &s.server.config
-	fill, pending, now := s.server.sink.Fill(), s.agent.pending(), time.Now()
+	fill, pending, now := s.server.sink.Fill(s.agent.id), s.agent.pending(), time.Now()
 	p := &s.pace
 	p.mu.Lock()
 	defer p.mu.Unlock()
@@ -75,7 +75,7 @@ func (s *session) keepPace() wire.Slow {
 		p.noRoom = false
 	}
 	// Read under the lock: else a change could be overtaken by the one before it.
-	slow := wire.Slow{MaxInFlight: p.nextWindow(config.Limits.MaxInFlight, fill, now), LiveOnly: p.unanswered || p.noRoom || s.server.liveOnly.Load()}
+	slow := wire.Slow{MaxInFlight: p.nextWindow(config.Limits.MaxInFlight, fill, now), LiveOnly: p.unanswered || p.noRoom || s.server.isBehind(s.agent.id)}
 	if p.told.LiveOnly && !slow.LiveOnly { // everybody begins to send what is held
 		slow.MaxInFlight = min(slow.MaxInFlight, firstWindow)
 		p.widened = now

@@ -27,7 +27,7 @@ type Server struct {
 	upgrade    fiber.Handler
 	directory  directory
 	admission  *admission
-	liveOnly   atomic.Bool // storage is behind
+	behind     atomic.Pointer[func(agent string) bool] // of whom storage is behind
 
 	mu       sync.Mutex // guards what follows; taken before session.mu
 	sessions map[*session]struct{}
@@ -50,6 +50,8 @@ func New(config Config, sink Sink, tokens Tokens, registerer prometheus.Register
 		metrics: newMetrics(registerer), log: log, sessions: make(map[*session]struct{}),
 		revoked: make(map[string]struct{}), admission: newAdmission(config.AdmissionRate),
 	}
+	nobody := func(string) bool { return false }
+	s.behind.Store(&nobody)
 	s.directory = directory{agents: make(map[string]*agent), forget: sink.Forget, metrics: s.metrics}
 	s.upgrade = websocket.New(s.serve, websocket.Config{
 		Subprotocols:   []string{wire.Subprotocol},
@@ -76,9 +78,13 @@ func (s *Server) Stored(stored []Stored) {
 // SetLiveOnly says that storage is behind: batches are shown, and neither stored nor
 // acknowledged, until it is lifted. It does not block.
 func (s *Server) SetLiveOnly(liveOnly bool) {
-	if s.liveOnly.Swap(liveOnly) == liveOnly {
-		return
-	}
+	s.SetLiveOnlyOf(func(string) bool { return liveOnly })
+}
+
+// SetLiveOnlyOf is SetLiveOnly of the agents for which behind says so, which is called at any time
+// from then on, from many goroutines.
+func (s *Server) SetLiveOnlyOf(behind func(agent string) bool) {
+	s.behind.Store(&behind)
 	for _, a := range s.directory.all() {
 		if session := a.session(); session != nil {
 			session.keepPace()
@@ -86,6 +92,8 @@ func (s *Server) SetLiveOnly(liveOnly bool) {
 		}
 	}
 }
+
+func (s *Server) isBehind(agent string) bool { return (*s.behind.Load())(agent) }
 
 // Revoke closes the connections that a token opened, and admits none any more. Call it
 // after the token is gone. Ids are not used again.

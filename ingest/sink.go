@@ -75,9 +75,9 @@ type Sink interface {
 	// after Take, or without it while storage cannot keep up; that batch comes to Take later.
 	Live(b *Batch)
 
-	// Fill is the share of the bound on unstored samples that is used, 0 to 1. It is called
-	// for every batch, so it must be cheap.
-	Fill() float64
+	// Fill is the share of the bound on unstored samples that is used, 0 to 1, where those of the
+	// agent go. It is called for every batch, so it must be cheap.
+	Fill(agent string) float64
 
 	// Forget says that the agent has left and that nothing of it is pending. It must
 	// neither block nor call the Server.

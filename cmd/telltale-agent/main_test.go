@@ -66,10 +66,10 @@ func (h *hub) TakeGap(g *ingest.Gap) error {
 	return nil
 }
 
-func (h *hub) Live(*ingest.Batch) {}
-func (h *hub) Fill() float64      { return 0 }
-func (h *hub) Forget(string)      {}
-func (h *hub) Detach(string)      {}
+func (h *hub) Live(*ingest.Batch)  {}
+func (h *hub) Fill(string) float64 { return 0 }
+func (h *hub) Forget(string)       {}
+func (h *hub) Detach(string)       {}
 
 func (h *hub) saw(metric string) (wire.Series, bool) {
 	h.mu.Lock()

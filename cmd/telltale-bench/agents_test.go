@@ -87,7 +87,7 @@ func (d *door) TakeGap(*ingest.Gap) error { return nil }
 
 func (d *door) Live(*ingest.Batch) {}
 
-func (d *door) Fill() float64 { return 0 }
+func (d *door) Fill(string) float64 { return 0 }
 
 func (d *door) Agent(_ context.Context, token string) (string, bool, error) {
 	return "id", token == "good", nil

@@ -83,7 +83,7 @@ func (s *sink) Live(b *ingest.Batch) {
 }
 
 // Fill is the share of the bound on unstored samples that is used.
-func (s *sink) Fill() float64 { return s.writer.Level() }
+func (s *sink) Fill(string) float64 { return s.writer.Level() }
 
 // Forget drops what is held for an agent that has left.
 func (s *sink) Forget(agent string) {

@@ -118,7 +118,7 @@ func (s *storage) Live(b *ingest.Batch) {
 	}
 }
 
-func (s *storage) Fill() float64 {
+func (s *storage) Fill(string) float64 {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	return s.fill

@@ -45,6 +45,7 @@ type Storage struct {
 	UnstoredBytes int64         // memory held by samples that wait to be stored
 	Waiting       time.Duration // how long the oldest of them has waited
 	Behind        string        // why nothing more is taken for storing, one of Reasons; "" where all is well
+	Others        bool          // it is not taken of other agents only
 }
 
 // Reasons are those of Storage.Behind.
@@ -135,7 +136,7 @@ func (a *Agent) tick(ctx context.Context, now time.Time) {
 	}
 	a.queue.add(c.batch)
 	a.parts.Sink.Live(c.batch)
-	if storage.Behind == "" {
+	if storage.Behind == "" || storage.Others {
 		a.deliver(ctx)
 	}
 }

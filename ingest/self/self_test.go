@@ -197,6 +197,11 @@ func TestWhatCannotBeStoredIsHeldAndSentInOrder(t *testing.T) {
 	if !slices.Equal(seqs, []uint64{1, 2, 3, 4}) || a.queue.rows != 0 {
 		t.Errorf("taken %v, %d rows held, want 1 to 4 and none", seqs, a.queue.rows)
 	}
+	h.storage.Behind, h.storage.Others = "slow", true // a shard is away, and not the one that the hub is on
+	tick()
+	if len(h.taken) != 5 {
+		t.Errorf("%d batches taken while others' are not, want 5", len(h.taken))
+	}
 }
 
 func TestAtTheBoundTheOldestIsDroppedAndDeclared(t *testing.T) {
