@@ -13,7 +13,7 @@ import (
 
 // ErrOtherServer says that an address leads to another ClickHouse than the others do.
 var ErrOtherServer = errors.New("the addresses of --clickhouse must all lead to one server, " +
-	"through proxies or other ports")
+	"through proxies or other ports; several servers are a cluster (--clickhouse-cluster)")
 
 // lookTimeout bounds how long an address is looked at before connections go to it.
 const lookTimeout = 10 * time.Second

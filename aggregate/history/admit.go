@@ -53,6 +53,21 @@ func (w *Writer) Admit(ctx context.Context, agent string, labels, attributes map
 	return progress, nil
 }
 
+// knows says whether storage has anything of an agent, or is about to.
+func (w *Writer) knows(ctx context.Context, agent string) (bool, error) {
+	w.mu.Lock()
+	state, ready := w.agents[agent], w.ready
+	w.mu.Unlock()
+	if !ready {
+		return false, ErrNotReady
+	}
+	if state != nil {
+		return true, nil
+	}
+	state, err := w.admissions.load(ctx, agent)
+	return err == nil && (state.row.agent != "" || len(state.epochs) > 0), err
+}
+
 // describeLocked has the agent's row written with the next block where it says something new.
 func (w *Writer) describeLocked(state *agentState, agent string, labels, attributes map[string]string) {
 	row := &state.row

@@ -9,7 +9,7 @@ import (
 	"strings"
 )
 
-// Codes of an SQLError, beside CodeBusy.
+// Codes of an SQLError, beside CodeBusy and CodeAway.
 const (
 	CodeBadSQL    = "bad_sql"   // ClickHouse does not understand it, or cannot compute it
 	CodeForbidden = "forbidden" // analysts may only read, and only the views
@@ -18,7 +18,7 @@ const (
 
 // SQLError is ClickHouse's refusal of a statement.
 type SQLError struct {
-	Code      string // one of these, or CodeBusy
+	Code      string // one of these, CodeBusy or CodeAway
 	Message   string // ClickHouse's own words, and the remedy where we know one
 	Exception int    // ClickHouse's code
 }
@@ -34,6 +34,7 @@ var sqlRemedies = map[int]struct{ code, remedy string }{
 	164: {CodeForbidden, "analysts read; they do not write"},
 	202: {CodeBusy, "run it again when others have ended"},
 	241: {CodeSQLLimit, "group by less, or ask for a shorter range or a coarser tier"},
+	279: {CodeAway, "a shard of the history does not answer: run it again when it is back"},
 	307: {CodeSQLLimit, "ask for a shorter range or fewer columns"},
 	396: {CodeSQLLimit, "add a LIMIT, group the rows, or add SETTINGS max_result_rows = 10000000, max_result_bytes = 1073741824"},
 	452: {CodeForbidden, "this setting has a limit for analysts"},

@@ -41,14 +41,14 @@ type migration struct {
 // Migrate brings the database of o to the current schema, creating it where it is missing,
 // and records what it applied in the table `migrations`. It may be run any number of times.
 func Migrate(ctx context.Context, o *clickhouse.Options, log *slog.Logger) error {
-	if err := migrate(ctx, o, log); err != nil {
+	if err := migrate(ctx, o, asWritten, log); err != nil {
 		return err
 	}
 	return checkAddresses(ctx, o, log)
 }
 
-// migrate does not look at whether all addresses lead there.
-func migrate(ctx context.Context, o *clickhouse.Options, log *slog.Logger) error {
+// migrate is Migrate with every statement rendered for the deployment. Checksums stay those of the files.
+func migrate(ctx context.Context, o *clickhouse.Options, render func(statement string) string, log *slog.Logger) error {
 	if err := createDatabase(ctx, o); err != nil {
 		return Reached(o, err)
 	}
@@ -74,7 +74,7 @@ func migrate(ctx context.Context, o *clickhouse.Options, log *slog.Logger) error
 			continue
 		}
 		log.Info("migrating the history", "version", m.version, "name", m.name)
-		if err := m.apply(ctx, conn); err != nil {
+		if err := m.apply(ctx, conn, render); err != nil {
 			return err
 		}
 	}
@@ -172,9 +172,9 @@ func maxVersion(applied map[uint32]string) uint32 {
 	return newest
 }
 
-func (m *migration) apply(ctx context.Context, conn driver.Conn) error {
+func (m *migration) apply(ctx context.Context, conn driver.Conn, render func(string) string) error {
 	for _, statement := range m.statements {
-		if err := conn.Exec(ctx, statement); err != nil {
+		if err := conn.Exec(ctx, render(statement)); err != nil {
 			return fmt.Errorf("migration %d (%s): %w", m.version, m.name, err)
 		}
 	}

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"slices"
 	"time"
 
 	"github.com/ClickHouse/clickhouse-go/v2"
@@ -36,6 +37,7 @@ const (
 	CodeTooSlow        = "too_slow"
 	CodeTooBig         = "too_big"
 	CodeBusy           = "busy"
+	CodeAway           = "away"
 )
 
 // LimitError is the error of a request that asks for too much.
@@ -58,8 +60,13 @@ var (
 		"the answer took longer than %v: ask for a shorter range, a longer step or fewer series", readTimeout)
 	errTooBig = limited(CodeTooBig,
 		"the answer takes more memory than the %d MB that a query may have: ask for a shorter range, a longer step or fewer series", memoryBytes>>20)
+	errAway = limited(CodeAway, "a shard of the history does not answer, and without it the answer would be half of one: ask again when it is back")
 	errBusy = limited(CodeBusy, "%d queries are waiting already: ask again later", maxWaiting)
 )
+
+// exceptionsOfServers are ClickHouse's codes of a server that it asked in turn and that is not there: NETWORK_ERROR,
+// SOCKET_TIMEOUT, ATTEMPT_TO_READ_AFTER_EOF (it went away meanwhile), ALL_CONNECTION_TRIES_FAILED.
+var exceptionsOfServers = []int32{210, 209, 32, 279}
 
 // exceptionMemory is ClickHouse's code of a statement that would take more memory than it may.
 const exceptionMemory = 241
@@ -74,6 +81,8 @@ func explain(ctx context.Context, err error) error {
 		return context.Cause(ctx)
 	case errors.As(err, &exception) && exception.Code == exceptionMemory:
 		return errTooBig
+	case errors.As(err, &exception) && slices.Contains(exceptionsOfServers, exception.Code):
+		return errAway
 	}
 	return err
 }

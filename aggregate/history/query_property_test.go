@@ -32,6 +32,10 @@ func checkCases(t *testing.T, cases int) {
 	for begin := 0; begin < len(worlds); begin += 100 {
 		s.storeWorlds(worlds[begin:min(begin+100, len(worlds))])
 	}
+	checkWorlds(t, worlds, reader)
+}
+
+func checkWorlds(t *testing.T, worlds []*world, reader *Reader) {
 	var group errgroup.Group
 	group.SetLimit(maxReads)
 	var checked atomic.Int64

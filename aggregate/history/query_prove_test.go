@@ -5,3 +5,5 @@ package history
 import "testing"
 
 func TestProveHistoryEqualsReference(t *testing.T) { checkCases(t, 10_000) }
+
+func TestProveAClusterEqualsReference(t *testing.T) { checkCluster(t, 100) }

@@ -1,0 +1,369 @@
+package history
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"log/slog"
+	"os"
+	"path/filepath"
+	"regexp"
+	"slices"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/ClickHouse/clickhouse-go/v2"
+	"github.com/prometheus/client_golang/prometheus"
+
+	"telltale/aggregate"
+	"telltale/aggregate/engine/enginetest"
+)
+
+// testCluster is two servers with a shard each, and the database on top of them.
+type testCluster struct {
+	*testStore               // the database that is queried
+	shards     [2]*testStore // what each server has of it
+	servers    *enginetest.Cluster
+}
+
+func newTestCluster(t *testing.T) *testCluster {
+	t.Helper()
+	c := &testCluster{servers: enginetest.StartCluster(t)}
+	options, err := clickhouse.ParseDSN(c.servers.Engines[0].Addresses().DSN)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := MigrateCluster(t.Context(), options, enginetest.ClusterName, slog.New(slog.DiscardHandler)); err != nil {
+		t.Fatal(err)
+	}
+	at := func(options *clickhouse.Options) *testStore {
+		conn, err := clickhouse.Open(options)
+		if err != nil {
+			t.Fatal(err)
+		}
+		t.Cleanup(func() { _ = conn.Close() })
+		return &testStore{t: t, options: options, conn: conn, quarantine: t.TempDir()}
+	}
+	c.testStore = at(options)
+	for i, server := range c.servers.Engines {
+		c.shards[i] = at(shardOptions(options, server.Addresses().TCP))
+	}
+	return c
+}
+
+// part is what a shard has of a world.
+func (w *world) part(shard, shards int) *world {
+	part := *w
+	here := func(s *aggregate.Series) bool { return home(s.Label(aggregate.AgentLabel), shards) == shard }
+	part.sources, part.samples, part.days = nil, nil, nil
+	for _, s := range w.sources {
+		if here(s) {
+			part.sources = append(part.sources, s)
+		}
+	}
+	for i, sample := range w.samples {
+		if here(sample.Series) {
+			part.samples, part.days = append(part.samples, sample), append(part.days, w.days[i])
+		}
+	}
+	return &part
+}
+
+// The same cases as for a single server, on data that is spread.
+func TestAClusterEqualsReference(t *testing.T) {
+	checkCluster(t, 3)
+}
+
+func checkCluster(t *testing.T, n int) {
+	c := newTestCluster(t)
+	var worlds []*world
+	for seed := range n {
+		worlds = append(worlds, newWorld(uint64(1000+seed)))
+	}
+	for i, shard := range c.shards {
+		parts := make([]*world, len(worlds))
+		for j, w := range worlds {
+			parts[j] = w.part(i, len(c.shards))
+		}
+		shard.storeWorlds(parts)
+	}
+	checkWorlds(t, worlds, c.newReader())
+}
+
+// clusterHub is one run of a hub that stores to a cluster.
+type clusterHub struct {
+	*hub
+	shards *Shards
+	clock  *testClock
+}
+
+func (c *testCluster) startHub(clock *testClock) *clusterHub {
+	c.t.Helper()
+	h := &clusterHub{clock: clock, hub: &hub{testStore: c.testStore, done: make(chan error, 1), acked: map[string]uint64{}}}
+	c.registry = aggregate.NewRegistry(aggregate.DefaultLimits())
+	cfg := tierConfig(clock)
+	cfg.QuarantineDir, cfg.MinFreeBytes = c.quarantine, 1
+	var err error
+	h.shards, err = NewShards(c.options, Storing{
+		Cluster: enginetest.ClusterName, Definitions: c.registry, OnStored: h.stored, Config: cfg,
+	}, prometheus.NewRegistry(), slog.New(slog.NewTextHandler(testLog{c.t}, nil)))
+	if err != nil {
+		c.t.Fatal(err)
+	}
+	var ctx context.Context
+	ctx, h.kill = context.WithCancel(context.Background())
+	go func() { h.done <- h.shards.Run(ctx) }()
+	c.t.Cleanup(h.crash)
+	return h
+}
+
+// clusterAgent sends one sample a second.
+type clusterAgent struct {
+	h    *clusterHub
+	name string
+	seq  uint64
+}
+
+// agents admits agents, who begin after what is stored of them.
+func (h *clusterHub) agents(names ...string) []*clusterAgent {
+	h.t.Helper()
+	var agents []*clusterAgent
+	for _, name := range names {
+		var progress map[string]uint64
+		waitFor(h.t, "the admission of "+name, func() bool {
+			var err error
+			progress, err = h.shards.Admit(h.t.Context(), name, map[string]string{"of": name}, nil)
+			return err == nil
+		})
+		agents = append(agents, &clusterAgent{h: h, name: name, seq: progress["e1"]})
+	}
+	return agents
+}
+
+func (a *clusterAgent) send() {
+	a.h.t.Helper()
+	a.seq++
+	b := a.h.batch(a.name, "e1", a.seq)
+	b.TS[0] = a.h.clock.ms.Load()
+	if err := a.h.shards.Take(b); err != nil {
+		a.h.t.Fatal(err)
+	}
+}
+
+func (a *clusterAgent) stored() bool { return a.h.ackedSeq(a.name, "e1") == a.seq }
+
+// run lets agents send for so many seconds, and waits until it is stored.
+func (h *clusterHub) run(agents []*clusterAgent, seconds int) {
+	h.t.Helper()
+	for range seconds {
+		h.clock.advance(time.Second)
+		for _, a := range agents {
+			a.send()
+		}
+	}
+	waitFor(h.t, "the acknowledgements", func() bool { return !slices.ContainsFunc(agents, func(a *clusterAgent) bool { return !a.stored() }) })
+}
+
+func names(prefix string, n int) []string {
+	all := make([]string, n)
+	for i := range all {
+		all[i] = fmt.Sprint(prefix, "-", i)
+	}
+	return all
+}
+
+// assertSpread checks that every agent is wholly on one shard, with its series, row and progress, and each sample there once; it
+// returns how many agents each shard has.
+func (c *testCluster) assertSpread(agents []*clusterAgent) (on [2]int) {
+	c.t.Helper()
+	for _, a := range agents {
+		shard, admitted := a.h.shards.spread.Load().places.find(a.name)
+		if !admitted {
+			c.t.Fatalf("agent %s is on no shard", a.name)
+		}
+		on[shard]++
+		c.shards[shard].assertExactlyOnce(a.name, "e1", a.seq)
+		c.assertExactlyOnce(a.name, "e1", a.seq)
+		for _, table := range []string{"known_series", "known_agents", "progress"} {
+			const where = " FINAL WHERE agent = ?"
+			here, there := c.shards[shard].count("SELECT count() FROM "+table+where, a.name), c.shards[1-shard].count("SELECT count() FROM "+table+where, a.name)
+			if here != 1 || there != 0 {
+				c.t.Errorf("agent %s has %d rows in %s of its shard and %d in that of the other", a.name, here, table, there)
+			}
+		}
+	}
+	return on
+}
+
+func TestAClusterKeepsEachAgentOnOneShard(t *testing.T) {
+	c := newTestCluster(t)
+	h := c.startHub(newTestClock())
+	agents := h.agents(names("web", 20)...)
+	h.run(agents, 230) // past an hour's end
+
+	on := c.assertSpread(agents)
+	if on[0] < 4 || on[1] < 4 {
+		t.Errorf("the shards have %d and %d agents", on[0], on[1])
+	}
+	if n := c.count("SELECT count() FROM agents WHERE labels['of'] = agent AND last_seen > now() - 3600"); n != 20 {
+		t.Errorf("the view of agents has %d, want 20", n)
+	}
+	// The tiers equal raw on each shard, and what they give together is all there is.
+	h.clock.advance(30 * time.Second)
+	waitFor(t, "the tiers", func() bool {
+		h.clock.advance(10 * time.Millisecond)
+		states := h.shards.TierStates()
+		return states != nil && states[0].Through > h.clock.ms.Load()-20_000 && !slices.ContainsFunc(states, func(s TierState) bool { return len(s.Stale) > 0 })
+	})
+	for i, shard := range c.shards {
+		for _, d := range shard.verify(time.UnixMilli(h.shards.TierStates()[0].Through)) {
+			t.Errorf("shard %d: %v", i+1, d)
+		}
+	}
+	for _, view := range []string{"samples", "samples_10s", "samples_1m"} {
+		column := map[bool]string{true: "count", false: "toUInt64(count)"}[view != "samples"]
+		if n := c.count("SELECT sum(" + column + ") FROM " + view + " WHERE metric = 'test.value' AND agent LIKE 'web-%'"); n < 20*180 || n > 20*230 {
+			t.Errorf("%s counts %d samples of 20 agents for 230 s", view, n)
+		}
+	}
+	reader := c.newReader(h.shards.TierStates)
+	hour := ceilTo(h.clock.ms.Load()-230_000, 3_600_000)
+	q := aggregate.Query{Metric: "test.value", Over: aggregate.Max, Agg: aggregate.AggCount}
+	answer, err := reader.Query(t.Context(), Request{Queries: map[string]aggregate.Query{"q": q}, From: hour - 60_000, To: hour, Step: aggregate.TenSeconds})
+	if err != nil {
+		t.Fatal(err)
+	}
+	for i, agents := range answer.Results["q"].Values[0] {
+		if agents != 20 {
+			t.Errorf("window %d has a value of %v agents, want 20", i, agents)
+		}
+	}
+}
+
+// A shard that is away has its agents wait, and nobody else; what reads says so, and gives no half of an answer.
+func TestAShardThatIsAway(t *testing.T) {
+	c := newTestCluster(t)
+	h := c.startHub(newTestClock())
+	agents := h.agents(names("web", 8)...)
+	h.run(agents, 5)
+	var on [2][]*clusterAgent
+	for _, a := range agents {
+		shard, _ := h.shards.spread.Load().places.find(a.name)
+		on[shard] = append(on[shard], a)
+	}
+	if len(on[0]) == 0 || len(on[1]) == 0 {
+		t.Fatalf("the shards have %d and %d agents", len(on[0]), len(on[1]))
+	}
+	reader := c.newReader(h.shards.TierStates)
+
+	c.servers.Engines[1].Close(t.Context())
+	for _, a := range on[1] {
+		a.send()
+	}
+	h.run(on[0], 20)
+	for _, a := range on[1] {
+		if a.stored() {
+			t.Errorf("agent %s is acknowledged without its shard", a.name)
+		}
+	}
+	var limit *LimitError
+	if _, err := reader.Agents(t.Context()); !errors.As(err, &limit) || limit.Code != CodeAway {
+		t.Errorf("the agents of a cluster without a shard: %v", err)
+	}
+	q := aggregate.Query{Metric: "test.value", Over: aggregate.Max, Agg: aggregate.AggCount}
+	_, err := reader.Query(t.Context(), Request{Queries: map[string]aggregate.Query{"q": q}, From: h.clock.ms.Load() - 60_000, To: h.clock.ms.Load(), Step: aggregate.Second})
+	if !errors.As(err, &limit) || limit.Code != CodeAway || !strings.Contains(limit.Message, "shard") {
+		t.Errorf("a query of a cluster without a shard: %v", err)
+	}
+	// A hub that starts meanwhile stores what is of the other shard, and does not take one for new whom it may have.
+	h.crash()
+	h = c.startHub(h.clock)
+	again := h.agents(on[0][0].name, on[0][1].name)
+	h.run(again, 5)
+	for i, a := range on[0][:2] {
+		a.seq = again[i].seq
+	}
+	if _, err := h.shards.Admit(t.Context(), on[1][0].name, nil, nil); !errors.Is(err, ErrNotReady) {
+		t.Errorf("admitting an agent of the shard that is away: %v", err)
+	}
+
+	c.servers.Start(t, 1)
+	for _, a := range h.agents(names("web", 8)...) {
+		i := slices.IndexFunc(agents, func(b *clusterAgent) bool { return b.name == a.name })
+		for sent := agents[i].seq; a.seq < sent; { // what its spool has
+			a.send()
+		}
+		agents[i] = a
+	}
+	h.run(agents, 5)
+	c.assertSpread(agents)
+}
+
+// A single server's history becomes that of the first shard; its agents stay there, and new ones are spread.
+func TestAServerBecomesAShard(t *testing.T) {
+	servers := enginetest.StartCluster(t)
+	options, err := clickhouse.ParseDSN(servers.Engines[0].Addresses().DSN)
+	if err != nil {
+		t.Fatal(err)
+	}
+	s := storeAt(t, options)
+	one := s.startHub(Config{BlockInterval: time.Millisecond, MinFreeBytes: 1})
+	for _, name := range names("old", 10) {
+		one.admit(name)
+		one.push(name, "e1", 1, 3)
+	}
+	waitFor(t, "the acknowledgements", func() bool {
+		return !slices.ContainsFunc(names("old", 10), func(name string) bool { return one.ackedSeq(name, "e1") != 3 })
+	})
+	one.crash()
+
+	log := slog.New(slog.DiscardHandler)
+	if err := MigrateCluster(t.Context(), options, enginetest.ClusterName, log); err == nil || !strings.Contains(err.Error(), "RENAME DATABASE") {
+		t.Fatalf("a history of one server is taken for that of a cluster: %v", err)
+	}
+	for _, statement := range documentedMove(t) {
+		if err := s.conn.Exec(t.Context(), statement); err != nil {
+			t.Fatalf("%s: %v", statement, err)
+		}
+	}
+	c := &testCluster{testStore: s, servers: servers}
+	if err := MigrateCluster(t.Context(), options, enginetest.ClusterName, log); err != nil {
+		t.Fatal(err)
+	}
+	for i, server := range servers.Engines {
+		c.shards[i] = storeAt(t, shardOptions(options, server.Addresses().TCP))
+	}
+	h := c.startHub(newTestClock())
+	old := h.agents(names("old", 10)...)
+	for _, a := range old {
+		if a.seq != 3 {
+			t.Errorf("agent %s begins after %d, want 3", a.name, a.seq)
+		}
+	}
+	young := h.agents(names("new", 10)...)
+	h.run(slices.Concat(old, young), 3)
+	if on := c.assertSpread(old); on[1] != 0 {
+		t.Errorf("%d agents have moved", on[1])
+	}
+	if on := c.assertSpread(young); on[0] == 0 || on[1] == 0 {
+		t.Errorf("new agents are spread %v", on)
+	}
+	if n := c.count("SELECT count() FROM series WHERE metric = 'test.value'"); n != 20 {
+		t.Errorf("there are %d series, want 20", n)
+	}
+}
+
+// documentedMove are the statements of operations.md that make a server's history that of a shard.
+func documentedMove(t *testing.T) []string {
+	t.Helper()
+	text, err := os.ReadFile(filepath.Join("..", "..", "docs", "operations.md"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	found := regexp.MustCompile(`(?m)^ {8}(RENAME DATABASE .*);\n {8}(TRUNCATE .*);$`).FindStringSubmatch(string(text))
+	if found == nil {
+		t.Fatal("docs/operations.md does not say how a server becomes a shard")
+	}
+	return found[1:]
+}
