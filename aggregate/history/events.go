@@ -106,3 +106,12 @@ func (r *Reader) events(ctx context.Context, s statement) ([]Event, error) {
 	})
 	return events, err
 }
+
+// StoreEvent is Writer.StoreEvent. Events belong to no agent: the first shard has them all.
+func (s *Shards) StoreEvent(ctx context.Context, e Event) error {
+	writers := s.Each()
+	if len(writers) == 0 {
+		return ErrNotReady
+	}
+	return writers[0].StoreEvent(ctx, e)
+}

@@ -45,7 +45,7 @@ func checkWorlds(t *testing.T, worlds []*world, reader *Reader) {
 				t.Errorf("world %d: %v", w.seed, err)
 			}
 			if n := checked.Add(casesPerWorld); n%500 == 0 {
-				t.Logf("%d of %d cases checked", n, cases)
+				t.Logf("%d of %d cases checked", n, len(worlds)*casesPerWorld)
 			}
 			return nil
 		})

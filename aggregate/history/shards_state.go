@@ -84,3 +84,23 @@ func joinStates(a, b []TierState) []TierState {
 	}
 	return joined
 }
+
+// Tiers is Writer.Tiers of each shard.
+func (s *Shards) Tiers() []TierHealth {
+	var tiers []TierHealth
+	for _, w := range s.Each() {
+		tiers = append(tiers, w.Tiers()...)
+	}
+	return tiers
+}
+
+// Failure is the last failure to store a block on any shard, nil where there was none.
+func (s *Shards) Failure() *Failure {
+	var last *Failure
+	for _, w := range s.Each() {
+		if f := w.Failure(); f != nil && (last == nil || f.At.After(last.At)) {
+			last = f
+		}
+	}
+	return last
+}

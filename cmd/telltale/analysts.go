@@ -71,7 +71,7 @@ func asAsked(err error) error {
 	var wrong *history.SQLError
 	switch {
 	case errors.As(err, &limit):
-		passing := limit.Code == history.CodeBusy || limit.Code == history.CodeTooSlow
+		passing := limit.Code == history.CodeBusy || limit.Code == history.CodeTooSlow || limit.Code == history.CodeAway
 		return &dashboard.LimitError{Code: limit.Code, Message: limit.Message, Passing: passing}
 	case errors.As(err, &wrong):
 		return &dashboard.SQLError{Code: wrong.Code, Message: wrong.Message}

@@ -16,14 +16,15 @@ import (
 
 // outsideFlags say which ClickHouse keeps the history in place of the embedded one.
 type outsideFlags struct {
-	Clickhouse   string `help:"Outside ClickHouse, clickhouse://user:password@host:9000/telltale; several addresses of one server by commas, TLS by ?secure=true. The embedded one when empty." placeholder:"DSN"`
-	ClickhouseCA string `help:"Certificate authority (PEM) of the outside ClickHouse, where this machine does not know it." type:"existingfile" name:"clickhouse-ca" env:"TELLTALE_CLICKHOUSE_CA" placeholder:"FILE"`
+	Clickhouse        string `help:"Outside ClickHouse, clickhouse://user:password@host:9000/telltale; several addresses of one server by commas, TLS by ?secure=true. The embedded one when empty." placeholder:"DSN"`
+	ClickhouseCA      string `help:"Certificate authority (PEM) of the outside ClickHouse, where this machine does not know it." type:"existingfile" name:"clickhouse-ca" env:"TELLTALE_CLICKHOUSE_CA" placeholder:"FILE"`
+	ClickhouseCluster string `help:"Name of the cluster in the configuration of the outside ClickHouse servers over which the history is spread." placeholder:"NAME"`
 }
 
 // Validate checks what flags say together.
 func (f *outsideFlags) Validate() error {
-	if f.Clickhouse == "" && f.ClickhouseCA != "" {
-		return errors.New("--clickhouse-ca goes with --clickhouse")
+	if f.Clickhouse == "" && (f.ClickhouseCA != "" || f.ClickhouseCluster != "") {
+		return errors.New("--clickhouse-ca and --clickhouse-cluster go with --clickhouse")
 	}
 	return nil
 }
@@ -44,7 +45,9 @@ func (f *outsideFlags) options(log *slog.Logger) (*clickhouse.Options, error) {
 	if options.TLS != nil {
 		options.TLS.MinVersion, options.TLS.RootCAs = tls.VersionTLS12, authorities
 	}
-	history.OneServer(options, log)
+	if f.ClickhouseCluster == "" {
+		history.OneServer(options, log)
+	}
 	return options, nil
 }
 

@@ -39,7 +39,7 @@ func TestFlagsOfAnOutsideClickHouse(t *testing.T) {
 	const dsn = "clickhouse://telltale:pw@db:9440/telltale"
 	f(outsideFlags{}, "")
 	f(outsideFlags{Clickhouse: dsn + "?secure=true&skip_verify=true"}, "")
-	f(outsideFlags{ClickhouseCA: ca}, "goes with --clickhouse")
+	f(outsideFlags{ClickhouseCluster: "metrics"}, "go with --clickhouse")
 	f(outsideFlags{Clickhouse: "http://telltale:pw@db:8123/telltale"}, "native protocol")
 	f(outsideFlags{Clickhouse: dsn, ClickhouseCA: "main.go"}, "no certificate")
 	f(outsideFlags{Clickhouse: dsn, ClickhouseCA: "missing.pem"}, "missing.pem")

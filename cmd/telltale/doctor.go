@@ -10,7 +10,7 @@ import (
 
 type doctorCommand struct {
 	storeFlags   `embed:""`
-	Clickhouse   string        `help:"Outside ClickHouse, clickhouse://user:password@host:9000/telltale, to look at where no hub runs; one that runs looks at its own." placeholder:"DSN"`
+	outsideFlags `embed:""`
 	Engine       string        `help:"The embedded ClickHouse: its library, its program, or a folder with either." type:"path" placeholder:"PATH"`
 	MinFree      int64         `help:"Floor of free room, in bytes, where no hub runs to tell its own." default:"1073741824" placeholder:"BYTES"`
 	RetentionRaw time.Duration `help:"How long raw samples are kept, where no hub runs to tell." default:"72h"`
@@ -24,7 +24,8 @@ type doctorCommand struct {
 func (c *doctorCommand) Help() string {
 	return `Looks at versions, disk, parts, storing, tiers, clocks, limits, agents and backups, and says of each whether it
 is well, in figures, and what to do where it is not. It asks the hub that runs on the data directory, or all hubs of
-the NATS that --nats names; where none runs, it looks at what can be seen without one. It changes nothing.
+the NATS that --nats names; where none runs, it looks at what can be seen without one, also at the ClickHouse that
+--clickhouse names. It changes nothing.
 
 The exit code is that of a monitoring plugin: 0 all is well, 1 there are warnings, 2 there are failures, 3 the
 command line is wrong or the examination was cut short.`

@@ -30,18 +30,17 @@ func (c *doctorCommand) facts(ctx context.Context, log *slog.Logger) ([]*facts, 
 		received: time.Now(), HubGone: err.Error(), Machine: gatherMachine(c.Data, c.Engine, c.Clickhouse != ""), MinFreeBytes: uint64(max(0, c.MinFree)),
 		Kept: keptBy(c.RetentionRaw, c.Retention10s, c.Retention1m, c.Retention1h),
 	}
-	dsn, locked := c.clickhouseWithoutHub()
+	options, locked, wrong := c.clickhouseWithoutHub(log)
 	switch {
 	case errors.Is(err, store.ErrNoHub) && locked:
 		f.HubGone = fmt.Sprintf("the hub on %s cannot be asked there: name its NATS with --nats", c.Data)
 	case errors.Is(err, store.ErrNoHub):
 		f.HubGone = store.ErrNoHub.Error()
 	}
-	if dsn != "" {
-		options, err := parseDSN(dsn)
-		if err != nil {
-			return nil, err
-		}
+	if wrong != nil {
+		return nil, wrong
+	}
+	if options != nil {
 		ctx, cancel := context.WithTimeoutCause(ctx, examineTimeout, fmt.Errorf("no answer within %v", examineTimeout))
 		defer cancel()
 		f.examine(ctx, options)
@@ -51,13 +50,16 @@ func (c *doctorCommand) facts(ctx context.Context, log *slog.Logger) ([]*facts, 
 
 // clickhouseWithoutHub is the ClickHouse that can be asked though no hub answers: the outside one, or that of a hub that runs
 // and does not answer. locked says that there is such a hub.
-func (c *doctorCommand) clickhouseWithoutHub() (dsn string, locked bool) {
-	addresses, err := engine.RunningOn(c.Data)
-	locked = addresses != nil || err != nil // the error is that the hub has no ClickHouse of its own
-	if c.Clickhouse == "" && addresses != nil {
-		return addresses.DSN, locked
+func (c *doctorCommand) clickhouseWithoutHub(log *slog.Logger) (options *clickhouse.Options, locked bool, err error) {
+	addresses, none := engine.RunningOn(c.Data)
+	locked = addresses != nil || none != nil // the error is that the hub has no ClickHouse of its own
+	switch {
+	case c.Clickhouse != "":
+		options, err = c.options(log)
+	case addresses != nil:
+		options, err = parseDSN(addresses.DSN)
 	}
-	return c.Clickhouse, locked
+	return options, locked, err
 }
 
 // examine asks ClickHouse.

@@ -262,7 +262,7 @@ func TestAskHubs(t *testing.T) {
 // Without a hub an outside ClickHouse is looked at all the same.
 func TestTheDoctorOfAnOutsideClickHouse(t *testing.T) {
 	dsn := enginetest.DSN(t)
-	c := doctorCommand{storeFlags: storeFlags{Data: t.TempDir()}, Clickhouse: dsn, MinFree: 1, RetentionRaw: 72 * time.Hour}
+	c := doctorCommand{storeFlags: storeFlags{Data: t.TempDir()}, outsideFlags: outsideFlags{Clickhouse: dsn}, MinFree: 1, RetentionRaw: 72 * time.Hour}
 	look := func() examined {
 		t.Helper()
 		all, err := c.facts(t.Context(), slog.New(slog.DiscardHandler))

@@ -12,7 +12,7 @@ import (
 // events shows what is recorded in history to the dashboard.
 type events struct {
 	reader *history.Reader
-	writer *history.Writer
+	writer *history.Shards
 }
 
 var _ dashboard.Events = events{}

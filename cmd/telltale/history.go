@@ -38,8 +38,18 @@ func (c *rebuildCommand) Run(ctx context.Context) error {
 		return err
 	}
 	defer done()
-	return history.Rebuild(ctx, options, c.From, to, func(p history.RebuildProgress) {
-		fmt.Printf("%3d %%  %s  %s to %s  in %v\n", p.Percent, p.Tier,
-			p.From.UTC().Format(time.DateTime), p.To.UTC().Format(time.DateTime), p.Took.Round(time.Millisecond))
-	})
+	servers, err := history.Servers(ctx, options, c.ClickhouseCluster)
+	if err != nil {
+		return err
+	}
+	for i, server := range servers {
+		err := history.Rebuild(ctx, server, c.From, to, func(p history.RebuildProgress) {
+			fmt.Printf("%3d %%  %s  %s to %s  in %v\n", (100*i+p.Percent)/len(servers), p.Tier,
+				p.From.UTC().Format(time.DateTime), p.To.UTC().Format(time.DateTime), p.Took.Round(time.Millisecond))
+		})
+		if err != nil {
+			return err
+		}
+	}
+	return nil
 }

@@ -6,7 +6,9 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
+	"maps"
 	"net"
+	"slices"
 	"sync/atomic"
 	"time"
 
@@ -39,7 +41,7 @@ type hub struct {
 	engine   *engine.Engine // nil with an outside ClickHouse
 	options  *clickhouse.Options
 	reader   *history.Reader
-	writer   *history.Writer
+	writer   *history.Shards
 	live     *aggregate.Live
 	door     *ingest.Server
 	self     *self.Agent
@@ -110,7 +112,7 @@ func (h *hub) run(ctx context.Context) error {
 	parts, cut := context.WithCancelCause(context.WithoutCancel(ctx))
 	defer cut(nil)
 	group, failed := errgroup.WithContext(parts)
-	group.Go(func() error { return h.runHistory(failed) })
+	group.Go(func() error { return h.writer.Run(failed) })
 	group.Go(func() error { h.app.Run(failed); return nil })
 	group.Go(func() error { h.watchStorage(failed); return nil })
 	group.Go(func() error { h.self.Run(failed); return nil })
@@ -150,45 +152,31 @@ func (h *hub) stop(cut context.CancelCauseFunc) error {
 	return err
 }
 
-// runHistory brings the schema up to date, waiting for a ClickHouse that is away, and stores.
-func (h *hub) runHistory(ctx context.Context) error {
-	for {
-		err := history.Migrate(ctx, h.options, h.log)
-		if err == nil {
-			return h.writer.Run(ctx)
-		}
-		if errors.Is(err, history.ErrNewerSchema) {
-			return err
-		}
-		h.log.Warn("the history waits for ClickHouse", "error", err)
-		select {
-		case <-ctx.Done():
-			return context.Cause(ctx)
-		case <-time.After(2 * time.Second):
-		}
-	}
-}
-
 // watchStorage turns storing off while history is behind: agents then keep what they send for the
-// live dashboards, and send it again when it is back.
+// live dashboards, and send it again when it is back. On a cluster that is so for each shard's own agents.
 func (h *hub) watchStorage(ctx context.Context) {
 	tick := time.NewTicker(time.Second)
 	defer tick.Stop()
-	before := ""
+	before := map[*history.Writer]string{}
 	for {
 		select {
 		case <-ctx.Done():
 			return
 		case <-tick.C:
 		}
-		behind := h.writer.Behind()
-		if behind == before {
+		behind := map[*history.Writer]string{}
+		for _, w := range h.writer.Each() {
+			if reason := w.Behind(); reason != "" {
+				behind[w] = reason
+			}
+		}
+		if maps.Equal(behind, before) {
 			continue
 		}
 		before = behind
-		h.door.SetLiveOnly(behind != "")
-		if behind != "" {
-			h.log.Warn("history is behind; dashboards go on live, agents keep what they send", "reason", behind)
+		h.door.SetLiveOnlyOf(func(agent string) bool { return behind[h.writer.Of(agent)] != "" })
+		if len(behind) > 0 {
+			h.log.Warn("history is behind; dashboards go on live, agents keep what they send", "reasons", slices.Collect(maps.Values(behind)))
 		} else {
 			h.log.Info("history is no longer behind; agents send what they kept")
 		}

@@ -14,6 +14,7 @@ import (
 	"github.com/gofiber/fiber/v2"
 	"github.com/prometheus/client_golang/prometheus"
 
+	"telltale/aggregate/engine"
 	"telltale/aggregate/engine/enginetest"
 	"telltale/dashboard/store"
 	"telltale/ingest/wire"
@@ -24,6 +25,8 @@ import (
 type intake struct {
 	t       *testing.T
 	store   *store.Store
+	engine  *engine.Engine // nil: an outside server
+	cluster string
 	options *clickhouse.Options
 	conn    driver.Conn // independent of the hub's
 
@@ -43,9 +46,16 @@ type intakeRun struct {
 
 func newIntake(t *testing.T) *intake {
 	t.Helper()
+	in := newIntakeAt(t, enginetest.DSN(t))
+	in.engine = enginetest.Engine(t)
+	return in
+}
+
+func newIntakeAt(t *testing.T, dsn string) *intake {
+	t.Helper()
 	t.Setenv("TELLTALE_AGENT_TOKEN", testToken)
 	t.Setenv("TELLTALE_ADMIN_PASSWORD", "a-password-for-tests")
-	options, err := clickhouse.ParseDSN(enginetest.DSN(t))
+	options, err := clickhouse.ParseDSN(dsn)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -66,9 +76,12 @@ func newIntake(t *testing.T) *intake {
 
 func (in *intake) newHub() *hub {
 	return &hub{
-		config: &serveCommand{storeFlags: storeFlags{Data: in.t.TempDir()}, MaxUnstored: 64 << 20, RetentionRaw: 72 * time.Hour, MinFree: 1},
-		log:    slog.New(slog.NewTextHandler(in.t.Output(), &slog.HandlerOptions{Level: slog.LevelWarn})), metrics: prometheus.NewRegistry(),
-		store: in.store, options: in.options, engine: enginetest.Engine(in.t),
+		config: &serveCommand{
+			storeFlags: storeFlags{Data: in.t.TempDir()}, outsideFlags: outsideFlags{ClickhouseCluster: in.cluster},
+			MaxUnstored: 64 << 20, RetentionRaw: 72 * time.Hour, MinFree: 1,
+		},
+		log: slog.New(slog.NewTextHandler(in.t.Output(), &slog.HandlerOptions{Level: slog.LevelWarn})), metrics: prometheus.NewRegistry(),
+		store: in.store, options: in.options, engine: in.engine,
 	}
 }
 
@@ -88,7 +101,7 @@ func (in *intake) begin() {
 	r.url = "ws://" + listener.Addr().String() + wire.Path
 	ctx, cut := context.WithCancel(context.Background())
 	r.cut = cut
-	go func() { r.stored <- r.hub.runHistory(ctx) }()
+	go func() { r.stored <- r.hub.writer.Run(ctx) }()
 	go func() { r.served <- r.app.Listener(listener) }()
 	in.mu.Lock()
 	in.run = r

@@ -31,7 +31,13 @@ func (c *migrateCommand) Run(ctx context.Context) error {
 		return err
 	}
 	defer done()
-	if err := history.Migrate(ctx, options, log); err != nil {
+	migrate := history.Migrate
+	if c.ClickhouseCluster != "" {
+		migrate = func(ctx context.Context, o *clickhouse.Options, log *slog.Logger) error {
+			return history.MigrateCluster(ctx, o, c.ClickhouseCluster, log)
+		}
+	}
+	if err := migrate(ctx, options, log); err != nil {
 		return err
 	}
 	fmt.Printf("the history has schema %d, the newest that this telltale knows\n", history.SchemaVersion())

@@ -108,16 +108,13 @@ func (h *hub) openTelemetry(context.Context) error {
 		server = h.engine
 	}
 	var err error
-	h.writer, err = history.NewWriter(h.options, server, registry, func(stored []aggregate.Progress) {
-		acks := make([]ingest.Stored, len(stored))
-		for i, p := range stored {
-			acks[i] = ingest.Stored(p)
-		}
-		h.door.Stored(acks)
-	}, history.Config{
-		MaxUnstoredBytes: h.config.MaxUnstored, Retention: h.config.RetentionRaw, MinFreeBytes: h.config.MinFree,
-		QuarantineDir: filepath.Join(h.config.Data, "quarantine"),
-		Retention10s:  h.config.Retention10s, Retention1m: h.config.Retention1m, Retention1h: h.config.Retention1h,
+	h.writer, err = history.NewShards(h.options, history.Storing{
+		Cluster: h.config.ClickhouseCluster, Server: server, Definitions: registry, OnStored: h.acknowledge,
+		Config: history.Config{
+			MaxUnstoredBytes: h.config.MaxUnstored, Retention: h.config.RetentionRaw, MinFreeBytes: h.config.MinFree,
+			QuarantineDir: filepath.Join(h.config.Data, "quarantine"),
+			Retention10s:  h.config.Retention10s, Retention1m: h.config.Retention1m, Retention1h: h.config.Retention1h,
+		},
 	}, h.metrics, h.log)
 	if err != nil {
 		return err
@@ -143,6 +140,15 @@ func (h *hub) openTelemetry(context.Context) error {
 	tokens.revoked = h.door.Revoke
 	h.self = h.newSelf(to)
 	return h.watchSpools()
+}
+
+// acknowledge has the door tell agents what is stored.
+func (h *hub) acknowledge(stored []aggregate.Progress) {
+	acks := make([]ingest.Stored, len(stored))
+	for i, p := range stored {
+		acks[i] = ingest.Stored(p)
+	}
+	h.door.Stored(acks)
 }
 
 func (h *hub) openDashboard(context.Context) error {

@@ -27,6 +27,10 @@ func (h *hub) storage() self.Storage {
 	if h.writer.Ready() != nil {
 		s.Behind = "starting"
 	}
+	if shards := h.writer.Each(); len(shards) > 1 {
+		own := h.writer.Of(self.ID)
+		s.Others = own == nil || own.Behind() == ""
+	}
 	return s
 }
 

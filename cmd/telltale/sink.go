@@ -15,7 +15,7 @@ import (
 type sink struct {
 	registry *aggregate.Registry
 	live     *aggregate.Live
-	writer   *history.Writer
+	writer   *history.Shards
 }
 
 var _ ingest.Sink = (*sink)(nil)
@@ -82,8 +82,8 @@ func (s *sink) Live(b *ingest.Batch) {
 	s.live.Apply(&batch)
 }
 
-// Fill is the share of the bound on unstored samples that is used.
-func (s *sink) Fill(string) float64 { return s.writer.Level() }
+// Fill is the share of the bound on unstored samples that is used, where the agent's go.
+func (s *sink) Fill(agent string) float64 { return s.writer.Level(agent) }
 
 // Forget drops what is held for an agent that has left.
 func (s *sink) Forget(agent string) {
