@@ -4,8 +4,10 @@ import (
 	"context"
 	"fmt"
 	"log/slog"
+	"maps"
 	"net"
 	"regexp"
+	"slices"
 	"strconv"
 	"strings"
 
@@ -113,10 +115,6 @@ func MigrateCluster(ctx context.Context, o *clickhouse.Options, cluster string, 
 
 // migrate prepares one server: the shard's database, and the one that is queried.
 func (c Cluster) migrate(ctx context.Context, o *clickhouse.Options, shard Shard, address string, log *slog.Logger) error {
-	render := asWritten
-	if len(shard.Replicas) > 1 {
-		render = replicated
-	}
 	own := shardOptions(o, address)
 	server := *own
 	server.Auth.Database = "" // neither need be there
@@ -128,10 +126,53 @@ func (c Cluster) migrate(ctx context.Context, o *clickhouse.Options, shard Shard
 	if err := refuseHistoryOfOne(ctx, conn, o.Auth.Database); err != nil {
 		return Reached(own, err)
 	}
+	render, err := shard.rendering(own.Auth.Database)
+	if err != nil {
+		return err
+	}
 	if err := migrate(ctx, own, render, log); err != nil {
 		return err
 	}
 	return c.distribute(ctx, own, o.Auth.Database)
+}
+
+// rendering changes the statements of migrations for a shard and the name of its database.
+func (s Shard) rendering(database string) (func(statement string) string, error) {
+	migrations, err := readMigrations(migrationFiles)
+	if err != nil {
+		return nil, err
+	}
+	views := parametrised(migrations)
+	return func(statement string) string {
+		if len(s.Replicas) > 1 {
+			statement = replicated(statement)
+		}
+		return qualified(statement, database, views)
+	}, nil
+}
+
+var parametrisedView = regexp.MustCompile(`(?s)CREATE OR REPLACE VIEW (\w+)\s.*\{\w+:\w+`)
+
+// parametrised are the names of views that take parameters.
+func parametrised(migrations []migration) []string {
+	var names []string
+	for _, m := range migrations {
+		for _, statement := range m.statements {
+			if found := parametrisedView.FindStringSubmatch(statement); found != nil {
+				names = append(names, found[1])
+			}
+		}
+	}
+	return names
+}
+
+// qualified names the database where a statement reads from one of these views. ClickHouse remembers that by itself for other
+// views and for tables; a shard that is asked by another server would look for these in the database at hand there.
+func qualified(statement, database string, views []string) string {
+	for _, view := range views {
+		statement = strings.ReplaceAll(statement, "FROM "+view+"(", "FROM "+quoteIdentifier(database)+"."+view+"(")
+	}
+	return statement
 }
 
 var mergeTree = regexp.MustCompile(`\bENGINE = (\w*MergeTree)(?:\((.*?)\))?`)
@@ -164,18 +205,16 @@ func (c Cluster) distribute(ctx context.Context, o *clickhouse.Options, database
 		return fmt.Errorf("open history: %w", err)
 	}
 	defer func() { _ = conn.Close() }()
-	names, err := distributable(ctx, conn, o.Auth.Database)
+	all, err := distributables(ctx, conn, o.Auth.Database)
 	if err != nil {
 		return err
 	}
-	for _, name := range names {
-		statement := fmt.Sprintf("CREATE OR REPLACE TABLE %[1]s AS %[2]s.%[1]s ENGINE = Distributed(%[3]s, %[4]s, %[5]s)", quoteIdentifier(name),
-			quoteIdentifier(o.Auth.Database), quoteString(c.Name), quoteString(o.Auth.Database), quoteString(name))
-		if err := conn.Exec(ctx, statement); err != nil {
-			return fmt.Errorf("distribute %s: %w", name, err)
+	for _, d := range all {
+		if err := conn.Exec(ctx, d.create(c.Name, o.Auth.Database)); err != nil {
+			return fmt.Errorf("distribute %s: %w", d.name, err)
 		}
 	}
-	return createParametrised(ctx, conn)
+	return nil
 }
 
 // refuseHistoryOfOne spares a history that was kept without a cluster: its tables would be replaced.
@@ -192,44 +231,43 @@ func refuseHistoryOfOne(ctx context.Context, conn driver.Conn, database string) 
 	return nil
 }
 
-// distributable lists tables and views that a Distributed table can stand for.
-func distributable(ctx context.Context, conn driver.Conn, database string) ([]string, error) {
-	found, err := conn.Query(ctx, `SELECT name FROM system.tables
-		WHERE database = ? AND name != 'migrations' AND empty(parameterized_view_parameters) ORDER BY name`, database)
+// distributable is a table or view of a shard.
+type distributable struct {
+	name       string
+	parameters map[string]string // of a view that takes some: their types
+}
+
+func distributables(ctx context.Context, conn driver.Conn, database string) ([]distributable, error) {
+	found, err := conn.Query(ctx, `SELECT name, CAST(parameterized_view_parameters, 'Map(String, String)')
+		FROM system.tables WHERE database = ? AND name != 'migrations' ORDER BY name`, database)
 	if err != nil {
 		return nil, fmt.Errorf("list the tables of %s: %w", database, err)
 	}
 	defer func() { _ = found.Close() }()
-	var names []string
+	var all []distributable
 	for found.Next() {
-		var name string
-		if err := found.Scan(&name); err != nil {
+		var d distributable
+		if err := found.Scan(&d.name, &d.parameters); err != nil {
 			return nil, fmt.Errorf("list the tables of %s: %w", database, err)
 		}
-		names = append(names, name)
+		all = append(all, d)
 	}
-	return names, found.Err()
+	return all, found.Err()
 }
 
-var parameter = regexp.MustCompile(`\{\w+ *: *\w+`)
-
-// createParametrised makes the views that take parameters: no table can stand for them, but what they read are tables here as well.
-func createParametrised(ctx context.Context, conn driver.Conn) error {
-	migrations, err := readMigrations(migrationFiles)
-	if err != nil {
-		return err
+// create makes what stands for it in the database that is queried. No table can stand for a view that takes parameters.
+func (d distributable) create(cluster, shards string) string {
+	name, shard := quoteIdentifier(d.name), quoteIdentifier(shards)+"."+quoteIdentifier(d.name)
+	if len(d.parameters) == 0 {
+		return fmt.Sprintf("CREATE OR REPLACE TABLE %s AS %s ENGINE = Distributed(%s, %s, %s)",
+			name, shard, quoteString(cluster), quoteString(shards), quoteString(d.name))
 	}
-	for _, m := range migrations {
-		for _, statement := range m.statements {
-			if !strings.Contains(statement, "CREATE OR REPLACE VIEW") || !parameter.MatchString(statement) {
-				continue
-			}
-			if err := conn.Exec(ctx, statement); err != nil {
-				return fmt.Errorf("migration %d (%s): %w", m.version, m.name, err)
-			}
-		}
+	var values []string
+	for _, parameter := range slices.Sorted(maps.Keys(d.parameters)) {
+		values = append(values, fmt.Sprintf("%[1]s = {%[1]s:%[2]s}", parameter, d.parameters[parameter]))
 	}
-	return nil
+	return fmt.Sprintf("CREATE OR REPLACE VIEW %s DEFINER = CURRENT_USER SQL SECURITY DEFINER AS SELECT * FROM cluster(%s, view(SELECT * FROM %s(%s)))",
+		name, quoteString(cluster), shard, strings.Join(values, ", "))
 }
 
 func quoteString(text string) string {

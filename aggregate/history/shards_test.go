@@ -40,6 +40,16 @@ func TestReplicatedTables(t *testing.T) {
 	}
 }
 
+func TestViewsWithParametersAreReadFromTheShardsDatabase(t *testing.T) {
+	views := parametrised([]migration{{statements: []string{
+		"CREATE OR REPLACE VIEW plain AS SELECT 1", "-- why\nCREATE OR REPLACE VIEW since\nAS SELECT 1 WHERE 1 > {from:UInt8}",
+	}}})
+	got := qualified("CREATE OR REPLACE VIEW last AS SELECT * FROM since(from = {from:UInt8}), plain, numbers(3)", "d", views)
+	if want := "CREATE OR REPLACE VIEW last AS SELECT * FROM `d`.since(from = {from:UInt8}), plain, numbers(3)"; got != want {
+		t.Errorf("a statement becomes %s", got)
+	}
+}
+
 // known is series made known, to be taken once.
 type known []*aggregate.Series
 
