@@ -6,6 +6,7 @@ import (
 	"context"
 	"encoding/json"
 	"fmt"
+	"io"
 	"maps"
 	"net/http"
 	"net/url"
@@ -106,14 +107,20 @@ func TestAHubIsMovedToAnOutsideServerByAFlag(t *testing.T) {
 	in.startHub("--clickhouse", dsn("of the/server"), "--clickhouse-ca", authorities, "--clickhouse-analyst", address.String())
 	session := in.signIn()
 	eventually(t, "the overview is the same", func() bool { return slices.Equal(in.overview(session), before) })
-	count := func() int {
+	in.assertHistory(session)
+	stop(t, agent)
+}
+
+// assertHistory waits until the agent of this host is in history, by SQL and by queries.
+func (in *installation) assertHistory(session *http.Cookie) {
+	in.t.Helper()
+	eventually(in.t, "new samples are stored", func() bool {
 		var answer struct{ Data []struct{ N int } }
 		in.get(session, http.MethodPost, "/api/v1/sql?format=json", "SELECT toUInt32(count()) AS n "+perSecond, &answer)
-		return answer.Data[0].N
-	}
-	eventually(t, "new samples are stored", func() bool { return count() > 3 })
+		return answer.Data[0].N > 3
+	})
 	now := time.Now().UnixMilli()
-	eventually(t, "the history answers", func() bool {
+	eventually(in.t, "the history answers", func() bool {
 		var answer struct {
 			Queries map[string]struct{ Values [][]*float64 }
 		}
@@ -121,7 +128,55 @@ func TestAHubIsMovedToAnOutsideServerByAFlag(t *testing.T) {
 			"from":%d,"to":%d,"step":"10s"}`, now-60_000, now+60_000), &answer)
 		return len(answer.Queries["memory"].Values) == 1
 	})
+}
+
+// The commands and a hub on a cluster of two servers, one of which goes away.
+func TestAHubOnACluster(t *testing.T) {
+	servers := enginetest.StartCluster(t)
+	own := servers.Engines[0].Addresses()
+	in := install(t)
+	cluster := []string{"--clickhouse", own.DSN, "--clickhouse-cluster", enginetest.ClusterName}
+	in.command(append([]string{"migrate"}, cluster...)...)
+	if said := in.command(append([]string{"history", "rebuild", "--from", time.Now().Add(-time.Hour).UTC().Format(time.RFC3339)}, cluster...)...); !strings.Contains(said, " 50 %  tier_1h") || !strings.Contains(said, "100 %  tier_1h") {
+		t.Errorf("a rebuild of both shards says %s", said)
+	}
+	unknown := in.start("telltale", "migrate", "--clickhouse", own.DSN, "--clickhouse-cluster", "another")
+	<-unknown.ended
+	if said := unknown.output.String(); unknown.ProcessState.ExitCode() != 1 || !strings.Contains(said, `no cluster "another"`) {
+		t.Errorf("a cluster that nobody knows: exit code %d, it says %s", unknown.ProcessState.ExitCode(), said)
+	}
+
+	address, err := url.Parse(own.HTTP)
+	if err != nil {
+		t.Fatal(err)
+	}
+	dsn, err := url.Parse(own.DSN)
+	if err != nil {
+		t.Fatal(err)
+	}
+	address.User, address.Path = dsn.User, dsn.Path
+	hub := in.startHub(append(cluster, "--clickhouse-analyst", address.String())...)
+	agent := in.startAgent()
+	session := in.signIn()
+	in.assertHistory(session)
+
+	servers.Engines[1].Close(t.Context())
+	for path, body := range map[string]string{
+		"/api/v1/query": fmt.Sprintf(`{"queries":{"q":{"metric":"m","over":"last","agg":"avg"}},"from":%d,"to":%d,"step":"1m"}`,
+			time.Now().Add(-time.Hour).UnixMilli(), time.Now().UnixMilli()),
+		"/api/v1/sql": "SELECT count() FROM samples",
+	} {
+		answer := ask(t, "http://"+in.listen, http.MethodPost, path, "", session, body)
+		text, err := io.ReadAll(answer.Body)
+		_ = answer.Body.Close()
+		if err != nil || answer.StatusCode == http.StatusOK || !strings.Contains(string(text), "a shard of the history does not answer") {
+			t.Errorf("%s without a shard: %s %s %v", path, answer.Status, text, err)
+		}
+	}
+	servers.Start(t, 1)
+	in.assertHistory(session)
 	stop(t, agent)
+	stop(t, hub)
 }
 
 // bothAuthorities is one file with the authorities of two servers.
