@@ -1,9 +1,7 @@
 package history
 
 import (
-	"context"
 	"errors"
-	"fmt"
 	"log/slog"
 	"os"
 	"path/filepath"
@@ -14,7 +12,6 @@ import (
 	"time"
 
 	"github.com/ClickHouse/clickhouse-go/v2"
-	"github.com/prometheus/client_golang/prometheus"
 
 	"telltale/aggregate"
 	"telltale/aggregate/engine/enginetest"
@@ -27,9 +24,15 @@ type testCluster struct {
 	servers    *enginetest.Cluster
 }
 
+// startServers starts both, on which the hub's user has the rights that operations.md names and no more.
+func startServers(t *testing.T) *enginetest.Cluster {
+	t.Helper()
+	return enginetest.StartCluster(t, map[string]string{"users.d/hub.xml": hubUser(enginetest.ClusterPassword, documentedGrants(t, "### A cluster"))})
+}
+
 func newTestCluster(t *testing.T) *testCluster {
 	t.Helper()
-	c := &testCluster{servers: enginetest.StartCluster(t)}
+	c := &testCluster{servers: startServers(t)}
 	options, err := clickhouse.ParseDSN(c.servers.Engines[0].Addresses().DSN)
 	if err != nil {
 		t.Fatal(err)
@@ -70,13 +73,27 @@ func (w *world) part(shard, shards int) *world {
 	return &part
 }
 
-// The same cases as for a single server, on data that is spread.
-func TestAClusterEqualsReference(t *testing.T) {
-	checkCluster(t, 3)
+// in is the cluster for a part of a test.
+func (c *testCluster) in(t *testing.T) *testCluster {
+	of := func(s *testStore) *testStore {
+		own := *s
+		own.t = t
+		return &own
+	}
+	return &testCluster{testStore: of(c.testStore), shards: [2]*testStore{of(c.shards[0]), of(c.shards[1])}, servers: c.servers}
 }
 
-func checkCluster(t *testing.T, n int) {
+// The parts have agents and metrics of their own. The reference comes after those who look at tiers: its own are wrong here and there.
+func TestACluster(t *testing.T) {
 	c := newTestCluster(t)
+	t.Run("keeps each agent on one shard", func(t *testing.T) { keepsEachAgentOnOneShard(t, c.in(t)) })
+	t.Run("asks every shard for a view that takes parameters", func(t *testing.T) { asksEveryShard(t, c.in(t)) })
+	t.Run("equals the reference", func(t *testing.T) { checkCluster(t, c.in(t), 3) })
+	t.Run("goes on while a shard is away", func(t *testing.T) { goesOn(t, c.in(t)) })
+}
+
+// checkCluster runs the same cases as for a single server, on data that is spread.
+func checkCluster(t *testing.T, c *testCluster, n int) {
 	var worlds []*world
 	for seed := range n {
 		worlds = append(worlds, newWorld(uint64(1000+seed)))
@@ -89,88 +106,6 @@ func checkCluster(t *testing.T, n int) {
 		shard.storeWorlds(parts)
 	}
 	checkWorlds(t, worlds, c.newReader())
-}
-
-// clusterHub is one run of a hub that stores to a cluster.
-type clusterHub struct {
-	*hub
-	shards *Shards
-	clock  *testClock
-}
-
-func (c *testCluster) startHub(clock *testClock) *clusterHub {
-	c.t.Helper()
-	h := &clusterHub{clock: clock, hub: &hub{testStore: c.testStore, done: make(chan error, 1), acked: map[string]uint64{}}}
-	c.registry = aggregate.NewRegistry(aggregate.DefaultLimits())
-	cfg := tierConfig(clock)
-	cfg.QuarantineDir, cfg.MinFreeBytes = c.quarantine, 1
-	var err error
-	h.shards, err = NewShards(c.options, Storing{
-		Cluster: enginetest.ClusterName, Definitions: c.registry, OnStored: h.stored, Config: cfg,
-	}, prometheus.NewRegistry(), slog.New(slog.NewTextHandler(testLog{c.t}, nil)))
-	if err != nil {
-		c.t.Fatal(err)
-	}
-	var ctx context.Context
-	ctx, h.kill = context.WithCancel(context.Background())
-	go func() { h.done <- h.shards.Run(ctx) }()
-	c.t.Cleanup(h.crash)
-	return h
-}
-
-// clusterAgent sends one sample a second.
-type clusterAgent struct {
-	h    *clusterHub
-	name string
-	seq  uint64
-}
-
-// agents admits agents, who begin after what is stored of them.
-func (h *clusterHub) agents(names ...string) []*clusterAgent {
-	h.t.Helper()
-	var agents []*clusterAgent
-	for _, name := range names {
-		var progress map[string]uint64
-		waitFor(h.t, "the admission of "+name, func() bool {
-			var err error
-			progress, err = h.shards.Admit(h.t.Context(), name, map[string]string{"of": name}, nil)
-			return err == nil
-		})
-		agents = append(agents, &clusterAgent{h: h, name: name, seq: progress["e1"]})
-	}
-	return agents
-}
-
-func (a *clusterAgent) send() {
-	a.h.t.Helper()
-	a.seq++
-	b := a.h.batch(a.name, "e1", a.seq)
-	b.TS[0] = a.h.clock.ms.Load()
-	if err := a.h.shards.Take(b); err != nil {
-		a.h.t.Fatal(err)
-	}
-}
-
-func (a *clusterAgent) stored() bool { return a.h.ackedSeq(a.name, "e1") == a.seq }
-
-// run lets agents send for so many seconds, and waits until it is stored.
-func (h *clusterHub) run(agents []*clusterAgent, seconds int) {
-	h.t.Helper()
-	for range seconds {
-		h.clock.advance(time.Second)
-		for _, a := range agents {
-			a.send()
-		}
-	}
-	waitFor(h.t, "the acknowledgements", func() bool { return !slices.ContainsFunc(agents, func(a *clusterAgent) bool { return !a.stored() }) })
-}
-
-func names(prefix string, n int) []string {
-	all := make([]string, n)
-	for i := range all {
-		all[i] = fmt.Sprint(prefix, "-", i)
-	}
-	return all
 }
 
 // assertSpread checks that every agent is wholly on one shard, with its series, row and progress, and each sample there once; it
@@ -196,8 +131,7 @@ func (c *testCluster) assertSpread(agents []*clusterAgent) (on [2]int) {
 	return on
 }
 
-func TestAClusterKeepsEachAgentOnOneShard(t *testing.T) {
-	c := newTestCluster(t)
+func keepsEachAgentOnOneShard(t *testing.T, c *testCluster) {
 	h := c.startHub(newTestClock())
 	agents := h.agents(names("web", 20)...)
 	h.run(agents, 230) // past an hour's end
@@ -241,11 +175,39 @@ func TestAClusterKeepsEachAgentOnOneShard(t *testing.T) {
 	}
 }
 
-// A shard that is away has its agents wait, and nobody else; what reads says so, and gives no half of an answer.
-func TestAShardThatIsAway(t *testing.T) {
-	c := newTestCluster(t)
+// asksEveryShard for a view that takes parameters, and reads another such.
+func asksEveryShard(t *testing.T, c *testCluster) {
+	for _, shard := range c.shards {
+		for _, statement := range []string{
+			`CREATE OR REPLACE VIEW inner AS SELECT agent, value FROM samples WHERE agent LIKE {pattern:String}`,
+			`CREATE OR REPLACE VIEW of_agents AS SELECT * FROM inner(pattern = {pattern:String}) WHERE value >= {least:Float64}`,
+		} {
+			if err := shard.conn.Exec(t.Context(), qualified(statement, shard.options.Auth.Database, []string{"inner"})); err != nil {
+				t.Fatal(err)
+			}
+		}
+	}
+	cluster, err := ReadCluster(t.Context(), c.options, enginetest.ClusterName)
+	if err != nil {
+		t.Fatal(err)
+	}
+	for i, server := range c.servers.Engines {
+		if err := cluster.distribute(t.Context(), shardOptions(c.options, server.Addresses().TCP), c.options.Auth.Database); err != nil {
+			t.Fatalf("server %d: %v", i, err)
+		}
+	}
 	h := c.startHub(newTestClock())
-	agents := h.agents(names("web", 8)...)
+	agents := h.agents(names("view", 8)...)
+	h.run(agents, 3)
+	if n := c.count("SELECT uniqExact(agent) * 100 + count() FROM of_agents(pattern = 'view-%', least = 2)"); n != 816 {
+		t.Errorf("the view gives %d agents and rows, want 816", n)
+	}
+}
+
+// goesOn: a shard that is away has its agents wait, and nobody else; what reads says so, and gives no half of an answer.
+func goesOn(t *testing.T, c *testCluster) {
+	h := c.startHub(newTestClock())
+	agents := h.agents(names("away", 8)...)
 	h.run(agents, 5)
 	var on [2][]*clusterAgent
 	for _, a := range agents {
@@ -289,7 +251,7 @@ func TestAShardThatIsAway(t *testing.T) {
 	}
 
 	c.servers.Start(t, 1)
-	for _, a := range h.agents(names("web", 8)...) {
+	for _, a := range h.agents(names("away", 8)...) {
 		i := slices.IndexFunc(agents, func(b *clusterAgent) bool { return b.name == a.name })
 		for sent := agents[i].seq; a.seq < sent; { // what its spool has
 			a.send()
@@ -302,7 +264,7 @@ func TestAShardThatIsAway(t *testing.T) {
 
 // A single server's history becomes that of the first shard; its agents stay there, and new ones are spread.
 func TestAServerBecomesAShard(t *testing.T) {
-	servers := enginetest.StartCluster(t)
+	servers := startServers(t)
 	options, err := clickhouse.ParseDSN(servers.Engines[0].Addresses().DSN)
 	if err != nil {
 		t.Fatal(err)

@@ -27,39 +27,41 @@ const outsideUser, outsidePassword = "telltale", "p:w/d@1"
 
 func startOutside(t *testing.T) outsideServer {
 	t.Helper()
-	var grants strings.Builder
-	for _, grant := range documentedGrants(t) {
-		fmt.Fprintf(&grants, "<query>%s</query>", grant)
-	}
-	own := enginetest.Own{TCPPort: enginetest.FreePort(t), Password: "of the operator", Config: map[string]string{
-		"users.d/hub.xml": fmt.Sprintf(`<clickhouse><users>
-			<telltale replace="1">
-				<password>%s</password><networks><ip>127.0.0.1</ip></networks><profile>default</profile><quota>default</quota>
-				<grants>%s</grants>
-			</telltale>
-			<reader><password>of a reader</password><networks><ip>127.0.0.1</ip></networks><profile>default</profile><quota>default</quota>
-				<grants><query>GRANT SELECT ON telltale.*</query></grants></reader>
-			</users></clickhouse>`, outsidePassword, &grants),
-	}}
-	// The engine signs in as telltale when it starts, with what it takes for its password.
-	own.Password = outsidePassword
-	e := own.Start(t, t.TempDir())
+	// The engine signs in as the hub's user when it starts, with what it takes for its password.
+	e := enginetest.Own{TCPPort: enginetest.FreePort(t), Password: outsidePassword, Config: map[string]string{
+		"users.d/hub.xml": hubUser(outsidePassword, documentedGrants(t)),
+		"users.d/reader.xml": `<clickhouse><users><reader>
+			<password>of a reader</password><networks><ip>127.0.0.1</ip></networks><profile>default</profile><quota>default</quota>
+			<grants><query>GRANT SELECT ON telltale.*</query></grants></reader></users></clickhouse>`,
+	}}.Start(t, t.TempDir())
 	return outsideServer{e.Addresses().TCP, strings.TrimPrefix(e.Addresses().HTTP, "http://")}
 }
 
-// documentedGrants are those that operations.md tells an operator to give the hub's user.
-func documentedGrants(t *testing.T) []string {
+// hubUser is the configuration of a user with these rights and no more.
+func hubUser(password string, grants []string) string {
+	return fmt.Sprintf(`<clickhouse><users><%[1]s replace="1">
+		<password>%[2]s</password><networks><ip>127.0.0.1</ip></networks><profile>default</profile><quota>default</quota>
+		<grants><query>%[3]s</query></grants></%[1]s></users></clickhouse>`, outsideUser, password, strings.Join(grants, "</query><query>"))
+}
+
+// documentedGrants are those that operations.md tells an operator to give the hub's user, there and in further sections.
+func documentedGrants(t *testing.T, sections ...string) []string {
 	t.Helper()
 	text, err := os.ReadFile(filepath.Join("..", "..", "docs", "operations.md"))
 	if err != nil {
 		t.Fatal(err)
 	}
 	var grants []string
-	for _, found := range regexp.MustCompile(`(?m)^ {4}(GRANT .* ON .*) TO telltale;$`).FindAllSubmatch(text, -1) {
-		grants = append(grants, string(found[1]))
-	}
-	if len(grants) == 0 {
-		t.Fatal("docs/operations.md names no grants for the user telltale")
+	for _, section := range append([]string{"## ClickHouse of your own"}, sections...) {
+		_, rest, found := strings.Cut(string(text), "\n"+section+"\n")
+		part, _, _ := strings.Cut(rest, "\n##")
+		granted := regexp.MustCompile(`(?m)^ {4}(GRANT .* ON .*) TO telltale;$`).FindAllStringSubmatch(part, -1)
+		if !found || len(granted) == 0 {
+			t.Fatalf("docs/operations.md names no grants for the user telltale under %q", section)
+		}
+		for _, grant := range granted {
+			grants = append(grants, grant[1])
+		}
 	}
 	return grants
 }

@@ -58,6 +58,8 @@ func readerOptions(o *clickhouse.Options) *clickhouse.Options {
 		"enable_join_runtime_filters": 0,
 		// Versions of a row are in the same partition, since it is made of the row's key.
 		"do_not_merge_across_partitions_select_final": 1,
+		// Of a shard's replicas the first is asked while it is there: the one that is written to, whose tiers are told of.
+		"load_balancing": "in_order",
 	}
 	return &own
 }

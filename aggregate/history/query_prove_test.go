@@ -6,4 +6,4 @@ import "testing"
 
 func TestProveHistoryEqualsReference(t *testing.T) { checkCases(t, 10_000) }
 
-func TestProveAClusterEqualsReference(t *testing.T) { checkCluster(t, 100) }
+func TestProveAClusterEqualsReference(t *testing.T) { checkCluster(t, newTestCluster(t), 100) }

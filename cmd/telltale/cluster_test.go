@@ -14,7 +14,7 @@ import (
 // Twenty agents of a hub whose history is on two shards, one of which goes away: its agents are told that they are
 // live-only, and hold what they send; the others are stored as before. When it is back, all is there once.
 func TestAShardThatIsAwayHoldsItsOwnAgentsOnly(t *testing.T) {
-	servers := enginetest.StartCluster(t)
+	servers := enginetest.StartCluster(t, nil)
 	in := newIntakeAt(t, servers.Engines[0].Addresses().DSN)
 	in.cluster = enginetest.ClusterName
 	in.begin()

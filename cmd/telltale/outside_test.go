@@ -132,7 +132,7 @@ func (in *installation) assertHistory(session *http.Cookie) {
 
 // The commands and a hub on a cluster of two servers, one of which goes away.
 func TestAHubOnACluster(t *testing.T) {
-	servers := enginetest.StartCluster(t)
+	servers := enginetest.StartCluster(t, nil)
 	own := servers.Engines[0].Addresses()
 	in := install(t)
 	cluster := []string{"--clickhouse", own.DSN, "--clickhouse-cluster", enginetest.ClusterName}
