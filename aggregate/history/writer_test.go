@@ -206,7 +206,7 @@ func TestStoredSamplesAreReadByName(t *testing.T) {
 		value                     float64
 		count                     uint32
 	)
-	err := s.conn.QueryRow(t.Context(), "SELECT * FROM samples ORDER BY ts LIMIT 1").Scan(&ts, &metric, &kind, &unit, &agent, &labels, &value, &count)
+	err := s.conn.QueryRow(t.Context(), "SELECT ts, metric, kind, unit, agent, labels, value, count FROM samples ORDER BY ts LIMIT 1").Scan(&ts, &metric, &kind, &unit, &agent, &labels, &value, &count)
 	if err != nil {
 		t.Fatal(err)
 	}
