@@ -32,7 +32,9 @@ func BenchmarkPublish(b *testing.B) {
 		b.Run(strconv.Itoa(n), func(b *testing.B) { benchPublish(b, n, "identity", false, padding, 250*time.Millisecond) })
 	}
 	b.Run("stalled/1000", func(b *testing.B) { benchPublish(b, 1000, "identity", true, padding, 250*time.Millisecond) })
-	b.Run("screen/5000", func(b *testing.B) { benchPublish(b, 5000, "gzip", false, "["+string(points(20<<10))+"null]", 2*time.Second) })
+	b.Run("screen/5000", func(b *testing.B) {
+		benchPublish(b, 5000, "gzip", false, "["+string(points(20<<10))+"null]", 2*time.Second)
+	})
 }
 
 // points is JSON as a snapshot has it, of at least size bytes: a minute of windows after another.
