@@ -69,7 +69,7 @@ func publicError(err error) *apiError {
 			fmt.Sprintf("the request's address and headers take at most %d bytes: clear the cookies of this address", maxHeadBytes))
 	case errors.Is(err, fiber.ErrRequestEntityTooLarge):
 		return refuse(http.StatusRequestEntityTooLarge, "body_too_large", fmt.Sprintf("a request's body takes at most %d bytes: send a smaller one", maxBodyBytes))
-	case errors.As(err, &framework) && framework.Code < http.StatusInternalServerError, turnedAway(err):
+	case errors.As(err, &framework) && (framework.Code < http.StatusInternalServerError || framework.Code == http.StatusServiceUnavailable):
 		code := strings.ReplaceAll(strings.ToLower(http.StatusText(framework.Code)), " ", "_")
 		return refuse(framework.Code, code, framework.Message)
 	}

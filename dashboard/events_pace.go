@@ -9,6 +9,7 @@ import (
 
 const (
 	eventsPerMinute = 60
+	eventBurst      = 10 // more at once would push the ticks out of what streams remember
 	rememberedPaces = 1000
 )
 
@@ -25,7 +26,7 @@ func (p *eventPace) take(from sender, now time.Time) time.Duration {
 	limiter := p.bySender[from]
 	if limiter == nil {
 		p.forget(now)
-		limiter = rate.NewLimiter(rate.Every(time.Minute/eventsPerMinute), eventsPerMinute)
+		limiter = rate.NewLimiter(rate.Every(time.Minute/eventsPerMinute), eventBurst)
 		p.bySender[from] = limiter
 	}
 	turn := limiter.ReserveN(now, 1)
@@ -36,13 +37,13 @@ func (p *eventPace) take(from sender, now time.Time) time.Duration {
 	return wait
 }
 
-// forget drops those who have sent nothing for a minute, once there are many: users and tokens come and go.
+// forget drops those who have sent nothing for a while, once there are many: users and tokens come and go.
 func (p *eventPace) forget(now time.Time) {
 	if len(p.bySender) < rememberedPaces {
 		return
 	}
 	for from, limiter := range p.bySender {
-		if limiter.TokensAt(now) >= eventsPerMinute {
+		if limiter.TokensAt(now) >= eventBurst {
 			delete(p.bySender, from)
 		}
 	}

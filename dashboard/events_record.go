@@ -110,6 +110,9 @@ func (l *eventLog) record(ctx context.Context, from sender, draft eventDraft, no
 		return before, unchanged, nil
 	}
 	e.Version, e.Updated = before.Version+1, now
+	if !e.Updated.After(before.Updated) { // another hub's clock, or this one set back: pages keep the version updated last
+		e.Updated = before.Updated.Add(time.Millisecond)
+	}
 	if err := l.events.Store(ctx, e); err != nil {
 		return Event{}, unchanged, fmt.Errorf("store event %s: %w", e.ID, err)
 	}
@@ -135,6 +138,9 @@ func (d eventDraft) applied(e Event) (Event, error) {
 		return e, badEvent("title is missing: say in up to %d characters what happened", maxEventTitle)
 	case !e.End.IsZero() && e.End.Before(e.Start):
 		return e, badEvent("end is before start, which is %s: give an end that is not, or the start as well", e.Start.Format(time.RFC3339))
+	case e.Start.Sub(e.Recorded) > maxEventAhead:
+		return e, badEvent("start is more than %d days after this event was first recorded, %s: it is another event, give it another key",
+			maxEventAhead/(24*time.Hour), e.Recorded.Format(time.RFC3339))
 	case e.End.Sub(e.Start) > maxEventSpan:
 		return e, badEvent("end is more than %d days after start: record several events", maxEventSpan/(24*time.Hour))
 	}

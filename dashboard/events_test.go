@@ -281,7 +281,7 @@ func TestWhoMayRecordEvents(t *testing.T) {
 func TestOneSenderRecordsSoManyEvents(t *testing.T) {
 	s, book := openWithEvents(t)
 	ci := s.program("ci", store.EventsScope)
-	for i := range eventsPerMinute {
+	for i := range eventBurst {
 		ci.record(fmt.Sprintf(`{"title":"%d"}`, i), http.StatusCreated)
 	}
 	r := ci.post("/api/v1/events", `{"title":"x"}`)
@@ -292,7 +292,7 @@ func TestOneSenderRecordsSoManyEvents(t *testing.T) {
 	s.as(store.Analyst).record(`{"title":"of another"}`, http.StatusCreated)
 	s.clock.add(time.Second)
 	ci.record(`{"title":"y"}`, http.StatusCreated)
-	if len(book.events) != eventsPerMinute+2 {
+	if len(book.events) != eventBurst+2 {
 		t.Errorf("%d events", len(book.events))
 	}
 }

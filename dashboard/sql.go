@@ -135,7 +135,7 @@ func sqlError(err error) error {
 	switch {
 	case errors.As(err, &wrong) && wrong.Code == "forbidden":
 		return refuse(http.StatusForbidden, wrong.Code, wrong.Message)
-	case errors.As(err, &wrong) && wrong.Code == "busy":
+	case errors.As(err, &wrong) && (wrong.Code == "busy" || wrong.Code == "away"):
 		return &apiError{http.StatusServiceUnavailable, wrong.Code, wrong.Message, err}
 	case errors.As(err, &wrong):
 		return refuse(http.StatusBadRequest, wrong.Code, wrong.Message)

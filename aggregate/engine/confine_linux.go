@@ -22,9 +22,9 @@ const (
 // foreignFiles are what an engine needs beside its own folder; one that is missing is left out. There is nothing secret in
 // them. Of /proc they are its own process and the machine, for the command lines of others are in it, too.
 var foreignFiles = map[uint64][]string{
-	rightsRun:    {"/usr", "/lib", "/lib64", "/proc/self/exe"},
+	rightsRun:    {"/usr/lib", "/usr/lib64", "/usr/bin", "/lib", "/lib64", "/bin", "/proc/self/exe"},
 	rightsDevice: {"/dev/null", "/dev/zero", "/dev/random", "/dev/urandom", "/proc/self"},
-	rightsRead: {"/sys", "/proc/cpuinfo", "/proc/meminfo", "/proc/stat", "/proc/sys", "/proc/uptime", "/proc/loadavg", "/proc/vmstat",
+	rightsRead: {"/usr/share/zoneinfo", "/sys", "/proc/cpuinfo", "/proc/meminfo", "/proc/stat", "/proc/sys", "/proc/uptime", "/proc/loadavg", "/proc/vmstat",
 		"/etc/localtime", "/etc/timezone", "/etc/hosts", "/etc/host.conf", "/etc/resolv.conf", "/etc/nsswitch.conf", "/etc/gai.conf", "/etc/ld.so.cache"},
 }
 
@@ -35,8 +35,11 @@ var foreignFiles = map[uint64][]string{
 // right to refuse and no setting to set. Among the files are the hub's own, with the passwords of other users.
 func confine(folder, program string) error {
 	abi, _, errno := unix.Syscall(unix.SYS_LANDLOCK_CREATE_RULESET, 0, 0, unix.LANDLOCK_CREATE_RULESET_VERSION)
-	if errno != 0 || abi < landlockABI {
-		return fmt.Errorf("the kernel's Landlock has version %d (%w), and %d is needed: Linux 5.19, with landlock among its security modules", int(abi), errno, landlockABI)
+	if errno != 0 {
+		return fmt.Errorf("ask the kernel for Landlock: %w: Linux 5.19 is needed, with landlock among its security modules", errno)
+	}
+	if abi < landlockABI {
+		return fmt.Errorf("the kernel's Landlock has version %d, and %d is needed: Linux 5.19", abi, landlockABI)
 	}
 	handled := uint64(rightsAll)
 	ruleset, _, errno := unix.Syscall(unix.SYS_LANDLOCK_CREATE_RULESET, uintptr(unsafe.Pointer(&handled)), unsafe.Sizeof(handled), 0)

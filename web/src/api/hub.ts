@@ -49,9 +49,10 @@ export async function fetchAnnotations(from: number): Promise<Annotation[]> {
   return decodeAnnotations(await request("GET", `/api/v1/events?from=${from}&limit=${maxAnnotations}`));
 }
 
-export async function recordAnnotation({ start, end, ...said }: AnnotationDraft): Promise<Annotation> {
+/** With the same key the hub records an event once, however often it is sent. */
+export async function recordAnnotation({ start, end, ...said }: AnnotationDraft, key: string): Promise<Annotation> {
   const times = { ...(start !== null && { start }), ...(end !== null && { end }) };
-  return decodeAnnotation(await request("POST", "/api/v1/events", { ...said, ...times }));
+  return decodeAnnotation(await request("POST", "/api/v1/events", { ...said, ...times, key }));
 }
 
 export async function fetchSession(): Promise<Session> {

@@ -21,6 +21,8 @@ export function AddAnnotation({ onAdded, onClose }: AddAnnotationProps): JSX.Ele
   const [busy, setBusy] = useState(false);
   const [error, setError] = useState("");
   const errorId = useId();
+  // Sent again after an answer that was lost, it is still one event.
+  const [key] = useState(() => `page-${crypto.getRandomValues(new BigUint64Array(1))[0]}`);
 
   const submit = async (form: HTMLFormElement): Promise<void> => {
     const draft = readDraft(new FormData(form));
@@ -31,7 +33,7 @@ export function AddAnnotation({ onAdded, onClose }: AddAnnotationProps): JSX.Ele
     setBusy(true);
     setError("");
     try {
-      onAdded(await recordAnnotation(draft));
+      onAdded(await recordAnnotation(draft, key));
       form.closest("dialog")?.close();
     } catch (failure) {
       setError(t.notAdded(failure instanceof HttpError ? failure.message : String(failure)));
