@@ -3,6 +3,7 @@ package dashboard
 import (
 	"context"
 	"sync"
+	"sync/atomic"
 	"time"
 )
 
@@ -13,8 +14,11 @@ const recentKept = 5 * time.Second
 // recent remembers what history said last, so that many pages ask it once. While history is away
 // it serves what it had.
 type recent[T any] struct {
+	forgotten atomic.Uint64 // counts the calls of forget
+
 	mu     sync.Mutex // held while one asks: the others wait for the answer
 	asked  time.Time
+	since  uint64 // forgotten when it was asked
 	loaded bool
 	value  T
 	err    error // of the last time it was asked
@@ -23,9 +27,9 @@ type recent[T any] struct {
 func (r *recent[T]) get(ctx context.Context, ask func(context.Context) (T, error)) (T, error) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
-	if r.asked.IsZero() || time.Since(r.asked) >= recentKept {
+	if now := r.forgotten.Load(); r.asked.IsZero() || now != r.since || time.Since(r.asked) >= recentKept {
 		value, err := ask(ctx)
-		r.asked, r.err = time.Now(), err
+		r.asked, r.since, r.err = time.Now(), now, err
 		if err == nil {
 			r.value, r.loaded = value, true
 		}
@@ -37,9 +41,5 @@ func (r *recent[T]) get(ctx context.Context, ask func(context.Context) (T, error
 	return r.value, nil
 }
 
-// forget has whoever comes next ask history, and not be told what was before.
-func (r *recent[T]) forget() {
-	r.mu.Lock()
-	defer r.mu.Unlock()
-	r.asked = time.Time{}
-}
+// forget has whoever comes next ask history, and not be told what was before. It does not wait for who asks now.
+func (r *recent[T]) forget() { r.forgotten.Add(1) }

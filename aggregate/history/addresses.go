@@ -104,11 +104,16 @@ func historyAt(ctx context.Context, o *clickhouse.Options, address, database str
 		return "", fmt.Errorf("open ClickHouse: %w", err)
 	}
 	defer func() { _ = conn.Close() }()
-	// The caller may have used up its time on an address that does not answer.
-	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), lookTimeout)
+	// The caller may have used up its time on an address that does not answer; one that has left is heeded.
+	look, cancel := context.WithTimeout(context.WithoutCancel(ctx), lookTimeout)
 	defer cancel()
+	defer context.AfterFunc(ctx, func() {
+		if errors.Is(ctx.Err(), context.Canceled) {
+			cancel()
+		}
+	})()
 	var uuids []string
-	err = conn.QueryRow(ctx, "SELECT groupArray(toString(uuid)) FROM system.tables WHERE database = ? AND name = ?", database, rawTable).Scan(&uuids)
+	err = conn.QueryRow(look, "SELECT groupArray(toString(uuid)) FROM system.tables WHERE database = ? AND name = ?", database, rawTable).Scan(&uuids)
 	if err != nil || len(uuids) == 0 {
 		return "", err
 	}

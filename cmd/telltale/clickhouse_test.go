@@ -20,6 +20,7 @@ func TestPasswordsAreMaskedInTheLog(t *testing.T) {
 	f("clickhouse://telltale:secret@db-1:9000,db-2:9000/telltale?secure=true", "clickhouse://telltale:xxxxx@db-1:9000,db-2:9000/telltale?secure=true")
 	f("clickhouse://db:9000/telltale?username=u&password=secret&secure=true", "clickhouse://db:9000/telltale?username=u&password=xxxxx&secure=true")
 	f("http://analyst:secret@db:8123/telltale", "http://analyst:xxxxx@db:8123/telltale")
+	f("clickhouse://telltale:sec@ret@db:9000/telltale?x=a@b", "clickhouse://telltale:xxxxx@db:9000/telltale?x=a@b")
 	f("nats://user@host:4222", "nats://user@host:4222")
 	f("127.0.0.1:8080", "127.0.0.1:8080")
 }

@@ -89,7 +89,7 @@ func (c *effectiveConfig) LogValue() slog.Value {
 	return slog.GroupValue(attributes...)
 }
 
-// password is that of an address, which url.Parse does not understand where it names several hosts.
-var password = regexp.MustCompile(`(://[^:@/?]*:)[^@/?]*(@)|([?&]password=)[^&]*`)
+// password is that of an address, which url.Parse does not understand where it names several hosts. It ends at the last @, as ClickHouse has it.
+var password = regexp.MustCompile(`(://[^:@/?]*:)[^/?]*(@)|([?&]password=)[^&]*`)
 
 func masked(value string) string { return password.ReplaceAllString(value, "${1}${3}xxxxx${2}") }
