@@ -103,6 +103,19 @@ func TestAgentThatDoesNotGoBack(t *testing.T) {
 	eventually(t, "forgetting the agent", func() bool { return len(h.server.Agents()) == 0 })
 }
 
+// Nor does one that waits for acknowledgements of what was only shown have to wait for ever.
+func TestAgentThatSendsNothingAfterLiveOnly(t *testing.T) {
+	h := startHub(t, func(c *Config, _ *fakeSink) { c.ResumeTimeout, c.PingEvery = time.Millisecond, 10*time.Millisecond })
+	c := h.welcomed("a", "e")
+	c.send(one("e", 1, 1))
+	eventually(t, "storing", func() bool { return slices.Equal(h.seqs("a"), []uint64{1}) })
+	h.server.SetLiveOnly(true)
+	c.send(one("e", 2, 1))
+	eventually(t, "showing", func() bool { return len(h.shownSeqs("a", "e")) == 2 })
+	h.server.SetLiveOnly(false)
+	h.expectClose(c, wire.Overloaded, "epoch e must go on at seq 2")
+}
+
 // No room in the Sink makes the agent live-only; nobody is closed.
 func TestSinkFull(t *testing.T) {
 	h := startHub(t, func(c *Config, _ *fakeSink) { c.LiveOnlyTime = 1 })

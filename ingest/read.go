@@ -41,6 +41,9 @@ func (s *session) read() error {
 	idle := s.server.config.IdleTimeout
 	s.conn.SetPongHandler(func(payload string) error {
 		s.clock.pong(payload)
+		if err := s.mustGoBack(); err != nil {
+			return err
+		}
 		return s.extendDeadline(idle)
 	})
 	s.startPings()

@@ -115,6 +115,22 @@ func (s *session) mustResume(epoch string, taken uint64, liveOnly bool) error {
 	return s.overloaded(fmt.Sprintf("live_only is over, and epoch %s must go on at seq %d", epoch, taken+1))
 }
 
+// mustGoBack ends the connection of an agent that has sent nothing for too long after live-only was lifted, and was only shown
+// before: it waits for acknowledgements of what it must send again.
+func (s *session) mustGoBack() error {
+	lifts, lifted := s.pace.lift()
+	patience := max(s.server.config.ResumeTimeout, 2*s.interval)
+	if lifts == 0 || time.Since(lifted) < patience || time.Since(time.UnixMilli(s.lastBatch.Load())) < patience {
+		return nil
+	}
+	for name, q := range s.epochs {
+		if taken := s.agent.taken(name); q.next > taken+1 {
+			return s.overloaded(fmt.Sprintf("live_only is over, and epoch %s must go on at seq %d", name, taken+1))
+		}
+	}
+	return nil
+}
+
 // awaitRoom waits while too many batches are in flight: not reading slows the agent down.
 // If that lasts, it is live-only, so that what it sends is at least shown.
 func (s *session) awaitRoom() (liveOnly bool, err error) {

@@ -16,6 +16,7 @@ export class Hub {
   #held = []; // frames that are not acknowledged, oldest first
   #flying = 0; // how many of them, from the first, went out on this connection
   #window = 0; // how many may
+  #liveOnly = false; // the hub shows what comes and stores none of it: it has to come again
   #epoch = randomUUID(); // one per start: what a process held in memory is gone with it
   #seq = 0;
   #tries = 0;
@@ -107,8 +108,8 @@ export class Hub {
   #receive(frame) {
     switch (frame.type) {
       case "welcome":
-        this.#tries = this.#flying = 0; // all that the hub has not stored goes out again
-        this.#window = frame.limits.max_in_flight;
+        this.#tries = 0;
+        this.#begin(frame.limits.max_in_flight, frame.live_only);
         this.#forget(frame.epochs[this.#epoch], []);
         console.error(`connected, ${this.#held.length} batches to send`);
         break;
@@ -117,13 +118,25 @@ export class Hub {
         if (frame.refused_unnamed > 0) console.error(`${frame.refused_unnamed} more samples were refused`);
         break;
       case "slow":
-        this.#window = Math.max(1, frame.max_in_flight);
+        if (this.#liveOnly && !frame.live_only) this.#begin(frame.max_in_flight, false);
+        else this.#pace(frame.max_in_flight, frame.live_only);
         break;
       case "notice":
         console.error(`${frame.level}: ${frame.text}`);
         break;
     }
     this.#send();
+  }
+
+  /** From the first batch that is not stored. */
+  #begin(window, liveOnly) {
+    this.#flying = 0;
+    this.#pace(window, liveOnly);
+  }
+
+  #pace(window, liveOnly = false) {
+    this.#liveOnly = liveOnly;
+    this.#window = liveOnly ? Infinity : Math.max(1, window); // what is only shown is not in flight
   }
 
   #forget(stored, refused) {
