@@ -47,7 +47,7 @@ check: need-go $(LINT) web/$(INSTALLED)
 	npm run check --prefix web
 
 go-test: build need-gcc need-chromium need-proxies need-python docs/examples/shop/$(INSTALLED) stream/clients/$(INSTALLED) cmd/telltale/readers/$(INSTALLED)
-	CGO_ENABLED=1 go test -race -timeout 10m ./...
+	CGO_ENABLED=1 go test -race -timeout 15m ./...
 
 # What reads bytes from strangers or from a disk; all other targets have their seeds run by go-test, and are fuzzed by prove.
 fuzz: need-go

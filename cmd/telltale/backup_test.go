@@ -91,6 +91,7 @@ func (in *installation) backUpAndRestore(hub *process) {
 }
 
 func TestBackupAndRestore(t *testing.T) {
+	t.Parallel()
 	in := install(t)
 	hub := in.startHub()
 	agent := in.startAgent()

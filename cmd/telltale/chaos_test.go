@@ -23,6 +23,7 @@ type chaosPlan struct {
 }
 
 func TestChaos(t *testing.T) {
+	t.Parallel()
 	runChaos(t, chaosPlan{seed: 4, lasting: 30 * time.Second, agents: 20})
 }
 

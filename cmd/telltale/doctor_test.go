@@ -156,6 +156,7 @@ func TestTheDoctorNamesAFullDisk(t *testing.T) {
 
 // Faults of many kinds at once: each is named with its remedy.
 func TestTheDoctorNamesEachFault(t *testing.T) {
+	t.Parallel()
 	in := install(t)
 	hub := in.startHub()
 	now := time.Now()

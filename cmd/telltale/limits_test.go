@@ -193,7 +193,6 @@ func TestLimitsOfQueries(t *testing.T) {
 			f("/api/v1/"+path+"?limit="+limit, "", 400, "bad_limit", "limit="+limit[:min(len(limit), 20)], "a number from 1 to 10000")
 		}
 	}
-	f("/api/v1/labels/agent?prefix="+strings.Repeat("x", 8000), "", 431, "head_too_large", "at most 4096 bytes")
 }
 
 func manyQueries(n int, query string) string {

@@ -66,6 +66,7 @@ func (in *installation) overview(session *http.Cookie) []string {
 // A hub that kept its history in the embedded ClickHouse is moved to an outside server, behind TLS of an authority of its
 // own, by a flag: the same users see the same overview, and history, SQL and agents work there.
 func TestAHubIsMovedToAnOutsideServerByAFlag(t *testing.T) {
+	t.Parallel()
 	server := enginetest.Own{TCPPort: enginetest.FreePort(t), Password: "of the/server"}.Start(t, t.TempDir())
 	own := server.Addresses()
 	tomorrow := time.Now().Add(24 * time.Hour)
@@ -132,6 +133,7 @@ func (in *installation) assertHistory(session *http.Cookie) {
 
 // The commands and a hub on a cluster of two servers, one of which goes away.
 func TestAHubOnACluster(t *testing.T) {
+	t.Parallel()
 	servers := enginetest.StartCluster(t, nil)
 	own := servers.Engines[0].Addresses()
 	in := install(t)

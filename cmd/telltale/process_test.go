@@ -240,6 +240,7 @@ func taskFiles(hub *process) []string {
 }
 
 func TestKillingEachProcessInTurnLosesAndRepeatsNothing(t *testing.T) {
+	t.Parallel()
 	in := install(t)
 	hub := in.startHub()
 	agent := in.startAgent()
