@@ -33,7 +33,8 @@ type Registry struct {
 	entries map[SeriesID]*entry
 	metrics map[string]*metric
 	senders map[string]*sender
-	unsaved []*Series // for storage: see TakeNew
+	unsaved []*Series // for storage: see TakeNew; at most limits.Series with those that are taken and wait
+	waiting int       // see SetWaiting
 	unbound []*entry  // for Live: new, or changed
 
 	refused atomic.Uint64
@@ -121,6 +122,9 @@ func (r *Registry) amend(e *entry, s *Series) error {
 	if e.desc.Unit == s.Unit && e.desc.Interval == s.Interval {
 		return nil // another goroutine was faster
 	}
+	if err := r.saving(); err != nil {
+		return err
+	}
 	changed := *e.desc
 	changed.Unit, changed.Interval = shared(s.Unit), s.Interval
 	r.describe(e, &changed)
@@ -160,7 +164,16 @@ func (r *Registry) room(from *sender, s *Series) error {
 		return &Refusal{ReasonSeriesLimit, fmt.Sprintf("agent %q has its limit of %d series: send fewer distinct labels, or raise --max-series-per-agent",
 			s.Label(AgentLabel), r.limits.SeriesPerAgent)}
 	}
-	return nil
+	return r.saving()
+}
+
+// saving refuses what storage would have to write down where too much waits for that: while storage is away, series come
+// and are forgotten, and would fill the memory.
+func (r *Registry) saving() error {
+	if len(r.unsaved)+r.waiting < r.limits.Series {
+		return nil
+	}
+	return &Refusal{ReasonSeriesLimit, fmt.Sprintf("%d new series wait to be stored, the limit: send fewer distinct labels, or see why the history is away", r.limits.Series)}
 }
 
 // copyOf makes the series the registry keeps, sharing its text with other series.
@@ -203,6 +216,14 @@ func (r *Registry) TakeNew() []*Series {
 	taken := r.unsaved
 	r.unsaved = nil
 	return taken
+}
+
+// SetWaiting says how many of the series that TakeNew returned wait, outside the registry, to be stored. They count as if
+// they had not been taken.
+func (r *Registry) SetWaiting(series int) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	r.waiting = series
 }
 
 // takeUnbound returns the entries that are new or changed since the last call.

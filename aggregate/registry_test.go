@@ -112,6 +112,38 @@ func TestInternRefuses(t *testing.T) {
 	}
 }
 
+// Storage that is away does not let series that come and go pile up.
+func TestInternRefusesWhatPilesUpForStorage(t *testing.T) {
+	r := NewRegistry(Limits{Series: 3})
+	s := testSeries("cpu", "a", Gauge)
+	mustIntern(t, r, s)
+	for range 2 {
+		s.Interval += time.Second
+		mustIntern(t, r, s)
+	}
+	other := testSeries("cpu2", "a", Gauge)
+	_, err := r.Intern(other)
+	wantRefusal(t, err, ReasonSeriesLimit)
+	mustIntern(t, r, s) // as it is known
+	s.Interval += time.Second
+	_, err = r.Intern(s)
+	wantRefusal(t, err, ReasonSeriesLimit)
+
+	taken := len(r.TakeNew())
+	r.SetWaiting(taken)
+	_, err = r.Intern(other)
+	wantRefusal(t, err, ReasonSeriesLimit)
+	r.SetWaiting(taken - 1)
+	mustIntern(t, r, other)
+	_, err = r.Intern(s)
+	wantRefusal(t, err, ReasonSeriesLimit)
+	r.SetWaiting(0)
+	mustIntern(t, r, s)
+	if n := len(r.TakeNew()); taken != 3 || n != 2 {
+		t.Errorf("storage was given %d and %d series, want 3 and 2", taken, n)
+	}
+}
+
 func TestInternFromManyGoroutines(t *testing.T) {
 	r := NewRegistry(Limits{})
 	var wg sync.WaitGroup

@@ -14,11 +14,19 @@ const maxUnplaced = 1_000_000
 // home is the shard that an agent, or anything else with a name, is put on where it is on none yet.
 func home(name string, shards int) int { return int(xxhash.Sum64String(name) % uint64(shards)) }
 
+// AllDefinitions is where the series of all shards come from.
+type AllDefinitions interface {
+	Definitions
+	// SetWaiting says how many of the series that were taken no shard has asked for yet. They are to count as new ones
+	// that were not taken: a shard that is away may keep them waiting for long.
+	SetWaiting(series int)
+}
+
 // places knows which shard each admitted agent is on, and gives each shard the new series of its agents. Series of agents
 // that are not admitted yet wait; beyond maxUnplaced of them they go to the agent's home, which is where it is unless shards
 // were added.
 type places struct {
-	all    Definitions
+	all    AllDefinitions
 	shards int
 
 	mu       sync.RWMutex // guards what follows
@@ -28,7 +36,7 @@ type places struct {
 	waiting  int // series in unplaced
 }
 
-func newPlaces(all Definitions, shards int) *places {
+func newPlaces(all AllDefinitions, shards int) *places {
 	return &places{
 		all: all, shards: shards,
 		of: map[string]int{}, fresh: make([][]*aggregate.Series, shards), unplaced: map[string][]*aggregate.Series{},
@@ -70,6 +78,11 @@ func (p *places) takeNew(shard int) []*aggregate.Series {
 	}
 	taken := p.fresh[shard]
 	p.fresh[shard] = nil
+	waiting := p.waiting
+	for _, fresh := range p.fresh {
+		waiting += len(fresh)
+	}
+	p.all.SetWaiting(waiting)
 	return taken
 }
 

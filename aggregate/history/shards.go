@@ -22,7 +22,7 @@ import (
 type Storing struct {
 	Cluster     string // the servers' name for the cluster that keeps the history; "": one server keeps it
 	Server      Server // nil for an outside ClickHouse
-	Definitions Definitions
+	Definitions AllDefinitions
 	// OnStored is called from Run with the epochs that came further; it must not block.
 	OnStored func([]aggregate.Progress)
 	Config   Config // each shard has an equal part of MaxUnstoredBytes

@@ -51,19 +51,24 @@ func TestViewsWithParametersAreReadFromTheShardsDatabase(t *testing.T) {
 }
 
 // known is series made known, to be taken once.
-type known []*aggregate.Series
+type known struct {
+	series  []*aggregate.Series
+	waiting int
+}
 
 func (k *known) TakeNew() []*aggregate.Series {
-	taken := *k
-	*k = nil
+	taken := k.series
+	k.series = nil
 	return taken
 }
+
+func (k *known) SetWaiting(series int) { k.waiting = series }
 
 func (k *known) Series(aggregate.SeriesID) (*aggregate.Series, bool) { return nil, false }
 
 func (k *known) add(agents ...string) {
 	for _, agent := range agents {
-		*k = append(*k, &aggregate.Series{Metric: "m", Labels: []aggregate.Label{{Name: "agent", Value: agent}}})
+		k.series = append(k.series, &aggregate.Series{Metric: "m", Labels: []aggregate.Label{{Name: "agent", Value: agent}}})
 	}
 }
 
@@ -88,8 +93,14 @@ func TestNewSeriesGoToTheShardOfTheirAgent(t *testing.T) {
 	p.put("b", 1)
 	all.add("a", "b", "late", "a", "late")
 	f(0, "") // and those of the others wait for them
+	if all.waiting != 5 {
+		t.Errorf("%d series are said to wait, want all 5", all.waiting)
+	}
 	f(2, "a a")
 	f(2, "")
+	if all.waiting != 3 {
+		t.Errorf("%d series are said to wait, want 3: one for its shard, two for their agent", all.waiting)
+	}
 	p.put("late", 2)
 	all.add("a")
 	f(2, "late late a")
