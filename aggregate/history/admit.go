@@ -53,7 +53,7 @@ func (w *Writer) Admit(ctx context.Context, agent string, labels, attributes map
 	return progress, nil
 }
 
-// knows says whether storage has anything of an agent, or is about to.
+// knows says whether storage has anything of an agent, or is about to. What it has is remembered for Admit.
 func (w *Writer) knows(ctx context.Context, agent string) (bool, error) {
 	w.mu.Lock()
 	state, ready := w.agents[agent], w.ready
@@ -65,7 +65,15 @@ func (w *Writer) knows(ctx context.Context, agent string) (bool, error) {
 		return true, nil
 	}
 	state, err := w.admissions.load(ctx, agent)
-	return err == nil && (state.row.agent != "" || len(state.epochs) > 0), err
+	if err != nil || state.row.agent == "" && len(state.epochs) == 0 {
+		return false, err
+	}
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	if w.agents[agent] == nil {
+		w.agents[agent] = state
+	}
+	return true, nil
 }
 
 // describeLocked has the agent's row written with the next block where it says something new.

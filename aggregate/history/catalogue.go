@@ -139,5 +139,5 @@ func (r *Reader) list(ctx context.Context, s statement, scan func(driver.Rows) e
 		return err
 	}
 	defer func() { <-r.turns }()
-	return explain(ctx, r.rows(ctx, s, nil, scan))
+	return r.explain(ctx, r.rows(ctx, s, nil, scan))
 }

@@ -32,6 +32,9 @@ type Shard struct {
 	Replicas []string
 }
 
+// String names the shard and the server that is written to.
+func (s Shard) String() string { return fmt.Sprintf("shard %d (%s)", s.Number, s.Replicas[0]) }
+
 // ReadCluster asks a server of o which shards a cluster has.
 func ReadCluster(ctx context.Context, o *clickhouse.Options, name string) (Cluster, error) {
 	own := *o

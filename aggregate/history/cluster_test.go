@@ -249,6 +249,19 @@ func goesOn(t *testing.T, c *testCluster) {
 	if _, err := h.shards.Admit(t.Context(), on[1][0].name, nil, nil); !errors.Is(err, ErrNotReady) {
 		t.Errorf("admitting an agent of the shard that is away: %v", err)
 	}
+	if away := h.shards.Away(); h.shards.Ready() != nil || len(away) != 1 || !strings.Contains(away[0], "shard 2 (127.0.0.1:") {
+		t.Errorf("with one shard of two: ready %v, away %q", h.shards.Ready(), away)
+	}
+	// The shard that is here is asked for an agent whose home is away.
+	moved := names("moved", 20)[slices.IndexFunc(names("moved", 20), func(name string) bool { return home(name, 2) == 1 })]
+	c.shards[0].exec("INSERT INTO progress (agent, epoch, version, to_seq) VALUES ('" + moved + "', 'e1', 1, 7)")
+	if progress, err := h.shards.Admit(t.Context(), moved, nil, nil); err != nil || progress["e1"] != 7 {
+		t.Errorf("admitting an agent of the shard that is here: %v, %v", progress, err)
+	}
+	health, err := ExamineAll(t.Context(), c.options, enginetest.ClusterName)
+	if err == nil || !strings.Contains(err.Error(), "shard 2 (127.0.0.1:") || strings.Contains(err.Error(), "shard 1 (") || health == nil || len(health.Agents) == 0 {
+		t.Errorf("with one shard of two, %+v, %v", health, err)
+	}
 
 	c.servers.Start(t, 1)
 	for _, a := range h.agents(names("away", 8)...) {
@@ -260,6 +273,27 @@ func goesOn(t *testing.T, c *testCluster) {
 	}
 	h.run(agents, 5)
 	c.assertSpread(agents)
+
+	health, err = ExamineAll(t.Context(), c.options, enginetest.ClusterName)
+	if err != nil || len(health.Unknown) > 0 || health.Schema.Pending != 0 || health.Schema.Applied != health.Schema.Known {
+		t.Fatalf("with both shards, %+v, %v", health, err)
+	}
+	known := map[string]bool{}
+	for _, a := range health.Agents {
+		known[a.ID] = true
+	}
+	for _, a := range agents {
+		if !known[a.name] {
+			t.Errorf("agent %s is not among those examined", a.name)
+		}
+	}
+	// One that was away when the hub started has no tables yet.
+	c.shards[1].exec("RENAME TABLE known_agents TO not_yet")
+	reader.config.Cluster = true
+	if _, err := reader.Agents(t.Context()); !errors.As(err, &limit) || limit.Code != CodeAway {
+		t.Errorf("the agents of a cluster with a shard that has no tables: %v", err)
+	}
+	c.shards[1].exec("RENAME TABLE not_yet TO known_agents")
 }
 
 // A single server's history becomes that of the first shard; its agents stay there, and new ones are spread.

@@ -13,6 +13,8 @@ type ReaderConfig struct {
 	// called from any goroutine for each reading, so it must be cheap. Nil: there are no tiers.
 	Tiers func() []TierState
 
+	Cluster bool // what is read is on several servers, of which one may not be ready
+
 	// How long each table is kept. Zero: for ever.
 	KeptRaw, Kept10s, Kept1m, Kept1h time.Duration
 }

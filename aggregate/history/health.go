@@ -17,12 +17,14 @@ type Health struct {
 
 	MemoryBytes      int64  // that ClickHouse has taken, as it counts
 	MemoryLimitBytes uint64 // 0: none
+	MemoryOf         string // the shard that has the least left; "": there are none
 
 	DiskFreeBytes, DiskTotalBytes uint64 // of its disk with the least room
+	DiskOf                        string // the shard that has this disk; "": there are none
 
 	Schema Schema
 	Parts  PartsHealth
-	Tables []TableHealth
+	Tables []TableHealth // of the shard that has this disk
 	Agents []AgentHealth `json:"-"` // by id; many
 	Gaps   []GapCount    // declared within the last day, those of most samples first, at most maxGapCounts; nil: not known
 

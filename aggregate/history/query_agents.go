@@ -47,5 +47,5 @@ func (r *Reader) Agents(ctx context.Context) ([]Agent, error) {
 	if err == nil && len(agents) > maxAgents {
 		err = limited(CodeTooManyAgents, "there are more than %d agents: ask for them by SQL", maxAgents)
 	}
-	return agents, explain(ctx, err)
+	return agents, r.explain(ctx, err)
 }

@@ -44,5 +44,5 @@ func (r *Reader) Gaps(ctx context.Context, agent string, from, to time.Time) ([]
 		gaps = append(gaps, g)
 		return nil
 	})
-	return gaps, explain(ctx, err)
+	return gaps, r.explain(ctx, err)
 }

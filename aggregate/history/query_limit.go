@@ -68,10 +68,23 @@ var (
 // SOCKET_TIMEOUT, ATTEMPT_TO_READ_AFTER_EOF (it went away meanwhile), ALL_CONNECTION_TRIES_FAILED.
 var exceptionsOfServers = []int32{210, 209, 32, 279}
 
+// exceptionsOfTables are those of a table or its database that is missing: UNKNOWN_TABLE, UNKNOWN_DATABASE. A shard that was away
+// when the hub started has none yet.
+var exceptionsOfTables = []int32{60, 81}
+
+// explain says which limit a reading came upon, where it is one.
+func (r *Reader) explain(ctx context.Context, err error) error {
+	exception := (*clickhouse.Exception)(nil)
+	if r.config.Cluster && ctx.Err() == nil && errors.As(err, &exception) && slices.Contains(exceptionsOfTables, exception.Code) {
+		return errAway
+	}
+	return explain(ctx, err)
+}
+
 // exceptionMemory is ClickHouse's code of a statement that would take more memory than it may.
 const exceptionMemory = 241
 
-// explain says which limit a reading came upon, where it is one.
+// explain is Reader.explain of any server.
 func explain(ctx context.Context, err error) error {
 	exception := (*clickhouse.Exception)(nil)
 	switch {

@@ -84,7 +84,7 @@ func (r *Reader) read(ctx context.Context, rd reading) ([]groupValues, error) {
 		if err == nil && settled(span, states) && settled(span, r.tierStates()) {
 			r.cache.put(key, span, groups)
 		}
-		return groups, explain(ctx, err)
+		return groups, r.explain(ctx, err)
 	})
 }
 

@@ -32,7 +32,8 @@ type Storing struct {
 // shard that is away keeps its own agents waiting and no others.
 //
 // An agent that no shard has goes to the one that the hash of its id names. Where it is once it stays, also when shards are
-// added: one that is not at home is looked for on all of them, and is not admitted until all have answered.
+// added: one that is not at home is looked for on all of them. The shard that knows it takes it, whether the others answer or
+// not; one that no shard knows is not admitted until all have answered.
 type Shards struct {
 	options *clickhouse.Options
 	storing Storing
@@ -44,7 +45,8 @@ type Shards struct {
 // spread is the writers, in the order of the shards' numbers.
 type spread struct {
 	writers []*Writer
-	places  *places // nil with one writer
+	shards  []Shard // of the writers; nil with one writer, as places
+	places  *places
 }
 
 // NewShards returns what stores to the database of o, or to the cluster that o leads to. Nothing is stored before Run.
@@ -98,7 +100,7 @@ func (s *Shards) Run(ctx context.Context) error {
 
 // open makes the writers of a cluster.
 func (s *Shards) open(c Cluster) (*spread, error) {
-	sp := &spread{places: newPlaces(s.storing.Definitions, len(c.Shards))}
+	sp := &spread{shards: c.Shards, places: newPlaces(s.storing.Definitions, len(c.Shards))}
 	for i, shard := range c.Shards {
 		number := strconv.Itoa(int(shard.Number))
 		cfg := s.storing.Config.withDefaults()
@@ -163,20 +165,21 @@ func (s *Shards) place(ctx context.Context, agent string) (*Writer, error) {
 		return nil, ErrNotReady
 	}
 	first := home(agent, len(sp.writers))
-	at := first
+	var unanswered error
 	for i := range sp.writers {
-		next := (first + i) % len(sp.writers)
-		knows, err := sp.writers[next].knows(ctx, agent)
-		if err != nil {
-			return nil, err
-		}
+		at := (first + i) % len(sp.writers)
+		knows, err := sp.writers[at].knows(ctx, agent)
 		if knows {
-			at = next
-			break
+			sp.places.put(agent, at)
+			return sp.writers[at], nil
 		}
+		unanswered = cmp.Or(unanswered, err)
 	}
-	sp.places.put(agent, at)
-	return sp.writers[at], nil
+	if unanswered != nil {
+		return nil, unanswered // it may be there
+	}
+	sp.places.put(agent, first)
+	return sp.writers[first], nil
 }
 
 // Of returns the writer that an admitted agent's samples go to; nil: it is not admitted, or this hub has not been told the

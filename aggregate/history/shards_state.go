@@ -2,6 +2,7 @@ package history
 
 import (
 	"cmp"
+	"fmt"
 	"slices"
 	"time"
 )
@@ -9,18 +10,34 @@ import (
 // Each returns the writers, in the order of the shards; none before a cluster has said which shards it has.
 func (s *Shards) Each() []*Writer { return s.spread.Load().writers }
 
-// Ready says whether agents of every shard can be admitted, and if not, why.
+// Ready says whether agents of at least one shard can be admitted, and if not, why. Those of others wait for theirs.
 func (s *Shards) Ready() error {
-	writers := s.Each()
-	if len(writers) == 0 {
-		return ErrNotReady
-	}
-	for _, w := range writers {
-		if err := w.Ready(); err != nil {
-			return err
+	err := ErrNotReady
+	for _, w := range s.Each() {
+		if err = w.Ready(); err == nil {
+			return nil
 		}
 	}
-	return nil
+	return err
+}
+
+// Away tells of the shards on which nothing is stored now, each with the reason; nil where it is so on all or on none.
+func (s *Shards) Away() []string {
+	sp := s.spread.Load()
+	var away []string
+	for i, shard := range sp.shards {
+		reason := sp.writers[i].Behind()
+		if err := sp.writers[i].Ready(); err != nil {
+			reason = err.Error()
+		}
+		if reason != "" {
+			away = append(away, fmt.Sprintf("%v: %s", shard, reason))
+		}
+	}
+	if len(away) == len(sp.shards) {
+		return nil
+	}
+	return away
 }
 
 // Behind is Writer.Behind of the first shard that is.

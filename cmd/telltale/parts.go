@@ -120,7 +120,7 @@ func (h *hub) openTelemetry(context.Context) error {
 		return err
 	}
 	h.reader, err = history.NewReader(h.options, history.ReaderConfig{
-		Tiers: h.writer.TierStates, KeptRaw: h.config.RetentionRaw,
+		Cluster: h.config.ClickhouseCluster != "", Tiers: h.writer.TierStates, KeptRaw: h.config.RetentionRaw,
 		Kept10s: h.config.Retention10s, Kept1m: h.config.Retention1m, Kept1h: h.config.Retention1h,
 	}, h.metrics)
 	if err != nil {

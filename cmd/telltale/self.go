@@ -3,12 +3,14 @@ package main
 import (
 	"context"
 	"math"
+	"slices"
 	"sync/atomic"
 	"time"
 
 	"github.com/prometheus/client_golang/prometheus"
 
 	"telltale/aggregate"
+	"telltale/aggregate/history"
 	"telltale/ingest/self"
 	"telltale/ingest/wire"
 )
@@ -24,10 +26,11 @@ func (h *hub) newSelf(to self.Sink) *self.Agent {
 // storage is how storing goes.
 func (h *hub) storage() self.Storage {
 	s := self.Storage{UnstoredBytes: h.writer.UnstoredBytes(), Waiting: h.writer.Waiting(), Behind: h.writer.Behind()}
-	if h.writer.Ready() != nil {
+	shards := h.writer.Each()
+	if h.writer.Ready() != nil || slices.ContainsFunc(shards, func(w *history.Writer) bool { return w.Ready() != nil }) {
 		s.Behind = "starting"
 	}
-	if shards := h.writer.Each(); len(shards) > 1 {
+	if len(shards) > 1 {
 		own := h.writer.Of(self.ID)
 		s.Others = own == nil || own.Behind() == ""
 	}
