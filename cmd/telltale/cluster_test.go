@@ -3,6 +3,7 @@ package main
 import (
 	"context"
 	"fmt"
+	"net"
 	"slices"
 	"sync"
 	"testing"
@@ -45,6 +46,20 @@ func TestAShardThatIsAwayHoldsItsOwnAgentsOnly(t *testing.T) {
 	}
 	eventually(t, "what was made is acknowledged", func() bool { return delivered(models) })
 
+	hub.listener, _ = net.Listen("tcp", "127.0.0.1:0") // has a name for the doctor
+	t.Cleanup(func() { _ = hub.listener.Close() })
+	hub.config.MaxViewers = 1
+	examine := func() examined {
+		f := hub.gather(t.Context(), &hourly{})
+		f.Sent, f.received = time.Now(), time.Now()
+		return judge(f)
+	}
+	var e examined
+	eventually(t, "all is well", func() bool { e = examine(); return e.ok("hub", "versions", "clickhouse", "tiers", "disk", "parts") })
+	if !e.has("clickhouse", "ok", "shard ", "") || !e.has("versions", "ok", "ClickHouse 26.7", "") || e.figure("agents", "known") != 20 {
+		t.Errorf("a healthy cluster:\n%s", &e)
+	}
+
 	away := hub.writer.Each()[1]
 	var here, gone []*modelAgent
 	for _, a := range models {
@@ -66,6 +81,11 @@ func TestAShardThatIsAwayHoldsItsOwnAgentsOnly(t *testing.T) {
 		time.Sleep(100 * time.Millisecond)
 		return !slices.ContainsFunc(gone, func(a *modelAgent) bool { return !a.liveOnly })
 	})
+	e = examine()
+	if !e.has("storing", "warn", "shard 2 (127.0.0.1:", "agents of that shard") || !e.has("clickhouse", "fail", "shard 2 (127.0.0.1:", "can be reached") ||
+		!e.has("clickhouse", "ok", "shard 1 (127.0.0.1:", "") {
+		t.Errorf("with one shard of two:\n%s", &e)
+	}
 	eventually(t, "the others go on", func() bool { return delivered(here) })
 	for _, a := range models {
 		if is := slices.Contains(gone, a); a.liveOnly != is {

@@ -43,7 +43,7 @@ func (c *doctorCommand) facts(ctx context.Context, log *slog.Logger) ([]*facts, 
 	if options != nil {
 		ctx, cancel := context.WithTimeoutCause(ctx, examineTimeout, fmt.Errorf("no answer within %v", examineTimeout))
 		defer cancel()
-		f.examine(ctx, options)
+		f.examine(ctx, options, c.ClickhouseCluster)
 	}
 	return []*facts{f}, nil
 }
@@ -62,14 +62,11 @@ func (c *doctorCommand) clickhouseWithoutHub(log *slog.Logger) (options *clickho
 	return options, locked, err
 }
 
-// examine asks ClickHouse.
-func (f *facts) examine(ctx context.Context, o *clickhouse.Options) {
+// examine asks ClickHouse, on a cluster that is named all shards.
+func (f *facts) examine(ctx context.Context, o *clickhouse.Options, cluster string) {
 	var err error
-	if f.History, err = history.Examine(ctx, o); err != nil {
+	if f.History, err = history.ExamineAll(ctx, o, cluster); err != nil {
 		f.HistoryError = err.Error()
-		if cause := context.Cause(ctx); cause != nil {
-			f.HistoryError = cause.Error()
-		}
 	}
 }
 

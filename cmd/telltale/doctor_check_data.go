@@ -23,6 +23,9 @@ func (c *checkup) disk() {
 	free, total, where := m.FreeBytes, m.TotalBytes, m.Data
 	if c.History != nil && c.History.DiskTotalBytes > 0 {
 		free, total, where = c.History.DiskFreeBytes, c.History.DiskTotalBytes, "ClickHouse's disk"
+		if c.History.DiskOf != "" {
+			where = "the disk of " + c.History.DiskOf
+		}
 		if m.DataError == "" && m.FreeBytes < dataFloor {
 			c.note(failing, figures{"free_bytes": float64(m.FreeBytes)}, "make room there: users, tokens and quarantined batches need some",
 				"%s has %s free", m.Data, bytesText(m.FreeBytes))

@@ -79,15 +79,15 @@ func (c *checkup) clickhouse() {
 				"the embedded ClickHouse was started again %s within %s", timesText(n), durationText(h.Since))
 		}
 	}
-	switch {
-	case c.History != nil:
-		c.clickhouseAnswers()
-	case c.HistoryError != "":
+	if c.HistoryError != "" {
 		c.note(failing, nil, "see that ClickHouse runs and can be reached; one that hangs is started again by the hub within a minute or two, an outside one by you",
 			"it does not answer: %s; not looked at for that: schema, parts, growth, gaps, and agents that are away", c.HistoryError)
-	default:
-		c.well(nil, "found at %s, and not running", c.Machine.Engine)
 	}
+	if c.History != nil {
+		c.clickhouseAnswers()
+		return
+	}
+	c.well(nil, "found at %s, and not running", c.Machine.Engine)
 }
 
 func (c *checkup) clickhouseAnswers() {
@@ -100,12 +100,16 @@ func (c *checkup) clickhouseAnswers() {
 		c.note(warning, nil, remedy, "could not be read: %s", shortened(unknown))
 	}
 	n := figures{"memory_bytes": float64(h.MemoryBytes), "memory_limit_bytes": float64(h.MemoryLimitBytes), "round_trip_seconds": h.RoundTrip.Seconds()}
+	named := ""
+	if h.MemoryOf != "" {
+		named = h.MemoryOf + " "
+	}
 	if limit := float64(h.MemoryLimitBytes); limit > 0 {
 		c.note(graded(float64(h.MemoryBytes)/limit, 0.8, 0.95), n, "give it more with --engine-memory, or ask it for less at once",
-			"answers in %s; it has taken %s of the %s of memory it may", durationText(h.RoundTrip), bytesText(h.MemoryBytes), bytesText(h.MemoryLimitBytes))
+			"%sanswers in %s; it has taken %s of the %s of memory it may", named, durationText(h.RoundTrip), bytesText(h.MemoryBytes), bytesText(h.MemoryLimitBytes))
 		return
 	}
-	c.note(fine, n, "", "answers in %s; it has taken %s of memory, which is not limited", durationText(h.RoundTrip), bytesText(h.MemoryBytes))
+	c.note(fine, n, "", "%sanswers in %s; it has taken %s of memory, which is not limited", named, durationText(h.RoundTrip), bytesText(h.MemoryBytes))
 }
 
 // Lags are some one and a half seconds where all is well: a block is a second long.
@@ -124,6 +128,9 @@ func (c *checkup) storing() {
 	switch {
 	case s.NotReady != "":
 		c.note(failing, n, "the hub waits for ClickHouse: see what is said of that here and in the hub's log; agents keep what they send", "nothing can be stored: %s", s.NotReady)
+	case len(s.Away) > 0:
+		c.note(warning, n, "see what is said of ClickHouse here, and its log there; the agents of that shard keep what they send",
+			"stored on the other shards only: %s", strings.Join(s.Away, ", "))
 	case s.Behind == "disk_full":
 		c.note(failing, n, "make room, or shorten --retention-raw; agents keep what they send until then", "nothing is stored: ClickHouse's disk has less room than --min-free")
 	case s.Behind != "":

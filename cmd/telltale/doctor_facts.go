@@ -24,7 +24,7 @@ type facts struct {
 
 	Machine      machineFacts
 	History      *history.Health // nil: ClickHouse was not asked, or does not answer
-	HistoryError string          // why it does not answer; "": it was not asked
+	HistoryError string          // why it, or a shard of it, does not answer; "": they do, or were not asked
 
 	Sent     time.Time // by the hub's clock
 	received time.Time // by the doctor's
@@ -55,8 +55,9 @@ type hubFacts struct {
 
 // storageFacts is how storing goes.
 type storageFacts struct {
-	NotReady      string // why nothing can be stored yet; "": it can
-	Behind        string // as history.Writer.Behind
+	NotReady      string   // why nothing can be stored yet; "": it can
+	Away          []string // as history.Shards.Away
+	Behind        string   // as history.Writer.Behind
 	UnstoredBytes int64
 	MaxBytes      int64
 	Waiting       time.Duration

@@ -47,15 +47,15 @@ func (h *hub) answerDoctors(ctx context.Context) {
 
 // answerDoctorsFor answers for a minute.
 func (h *hub) answerDoctorsFor(ctx context.Context, asked *nats.Subscription, past *hourly) {
-	ctx, cancel := context.WithTimeout(ctx, time.Minute)
+	minute, cancel := context.WithTimeout(ctx, time.Minute)
 	defer cancel()
-	for ctx.Err() == nil {
-		request, err := asked.NextMsgWithContext(ctx)
+	for minute.Err() == nil {
+		request, err := asked.NextMsgWithContext(minute)
 		switch {
 		case err == nil:
 			h.answerDoctor(ctx, request, past)
 		case errors.Is(err, nats.ErrConnectionClosed) || errors.Is(err, nats.ErrBadSubscription):
-			<-ctx.Done() // the hub is stopping, or nobody can ask any more
+			<-minute.Done() // the hub is stopping, or nobody can ask any more
 		}
 	}
 }
@@ -83,7 +83,7 @@ func (h *hub) gather(ctx context.Context, past *hourly) *facts {
 		Kept:         keptBy(c.RetentionRaw, c.Retention10s, c.Retention1m, c.Retention1h),
 	}
 	f.Hub = h.gatherOwn(past)
-	f.examine(ctx, h.options)
+	f.examine(ctx, h.options, c.ClickhouseCluster)
 	if f.History == nil {
 		f.Hub.LagError = "ClickHouse does not answer"
 	} else {
@@ -109,7 +109,7 @@ func (h *hub) gatherOwn(past *hourly) *hubFacts {
 		Name: fmt.Sprintf("%s (%s)", host, h.listener.Addr()), Version: version, PID: os.Getpid(), Started: h.started, Now: now,
 		Storage: storageFacts{
 			Behind: h.writer.Behind(), UnstoredBytes: h.writer.UnstoredBytes(), MaxBytes: h.config.MaxUnstored,
-			Waiting: h.writer.Waiting(), Failure: h.writer.Failure(),
+			Waiting: h.writer.Waiting(), Failure: h.writer.Failure(), Away: h.writer.Away(),
 		},
 		Tiers: h.writer.Tiers(),
 		Series: seriesFacts{

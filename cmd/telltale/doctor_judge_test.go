@@ -86,6 +86,16 @@ func TestVerdicts(t *testing.T) {
 	f("clickhouse", "warn", "could not be read: parts", "GRANT", func(f *facts) { f.History.Unknown = []string{"parts: no rights"} })
 	f("clickhouse", "fail", "1.9 GB of the 2.0 GB", "--engine-memory", func(f *facts) { f.History.MemoryBytes = 1.92e9 })
 	f("clickhouse", "fail", "not looked at", "can be reached", func(f *facts) { f.History, f.HistoryError = nil, "i/o timeout" })
+	f("clickhouse", "fail", "shard 2 (b:9000): away", "can be reached", func(f *facts) { f.HistoryError = "shard 2 (b:9000): away" })
+	f("clickhouse", "fail", "shard 2 (b:9000) answers in", "--engine-memory", func(f *facts) {
+		f.History.MemoryBytes, f.History.MemoryOf = 1.92e9, "shard 2 (b:9000)"
+	})
+	f("disk", "fail", "the disk of shard 2 (b:9000) has 500.0 MB", "--min-free", func(f *facts) {
+		f.History.DiskFreeBytes, f.History.DiskOf = 5e8, "shard 2 (b:9000)"
+	})
+	f("storing", "warn", "other shards only: shard 2 (b:9000): slow", "agents of that shard", func(f *facts) {
+		f.Hub.Storage.Behind, f.Hub.Storage.Away = "slow", []string{"shard 2 (b:9000): slow"}
+	})
 	f("storing", "fail", "nothing can be stored", "agents keep", func(f *facts) { f.Hub.Storage.NotReady = "not ready" })
 	f("storing", "fail", "the oldest sample has waited 8s", "agents keep", func(f *facts) {
 		f.Hub.Storage.Behind, f.Hub.Storage.Waiting = "slow", 8*time.Second

@@ -86,6 +86,27 @@ func (e *examined) well() bool {
 	return e.code == worst && e.Verdict == []string{"ok", "warn"}[worst]
 }
 
+// figure is one of the last finding of a check.
+func (e *examined) figure(check, name string) (value float64) {
+	for _, f := range e.Findings {
+		if f.Check == check {
+			value = f.Figures[name]
+		}
+	}
+	return value
+}
+
+// ok says whether these checks have findings, all of them well.
+func (e *examined) ok(checks ...string) bool {
+	found := map[string]bool{}
+	for _, f := range e.Findings {
+		if found[f.Check] = true; slices.Contains(checks, f.Check) && f.Verdict != "ok" {
+			return false
+		}
+	}
+	return !slices.ContainsFunc(checks, func(check string) bool { return !found[check] })
+}
+
 // A healthy hub is well; one without its ClickHouse, one that hangs and one that does not run are not.
 func TestTheDoctorOfAHubThatStops(t *testing.T) {
 	t.Setenv("TELLTALE_MAX_VIEWERS", "500") // whatever number of file descriptors this machine allows
