@@ -145,9 +145,12 @@ func TestTheDoctorOfAHubThatStops(t *testing.T) {
 	eventually(t, "ClickHouse answers again", func() bool { e = in.doctor(); return e.has("clickhouse", "ok", "answers", "") })
 
 	_ = hub.Process.Signal(syscall.SIGSTOP)
-	e = in.doctor()
+	eventually(t, "ClickHouse is looked at beside a hub that hangs", func() bool { // on a busy machine it may be too slow as well
+		e = in.doctor()
+		return e.has("clickhouse", "ok", "answers in", "")
+	})
 	_ = hub.Process.Signal(syscall.SIGCONT)
-	if e.code != 2 || !e.has("hub", "fail", "nats", "log") || !e.has("clickhouse", "ok", "answers in", "") || !e.has("disk", "ok", "free", "") {
+	if e.code != 2 || !e.has("hub", "fail", "nats", "log") || !e.has("disk", "ok", "free", "") {
 		t.Errorf("with a hub that hangs, exit code %d:\n%s", e.code, &e)
 	}
 
