@@ -182,7 +182,7 @@ func (l *eventLog) admit(c *fiber.Ctx, from sender, now time.Time) error {
 	seconds := strconv.FormatInt(int64((wait+time.Second-1)/time.Second), 10)
 	c.Set(fiber.HeaderRetryAfter, seconds)
 	return refuse(http.StatusTooManyRequests, "too_many_events",
-		fmt.Sprintf("one sender may record %d events a minute: send this one again in %s s", eventsPerMinute, seconds))
+		fmt.Sprintf("one sender may record %d events a minute, %d at once: send this one again in %s s", eventsPerMinute, eventBurst, seconds))
 }
 
 // refuseEvent makes an error of recording one for the sender, who is told when to try again.
